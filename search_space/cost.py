@@ -1,0 +1,89 @@
+"""What a network costs, by arithmetic over its resolved blocks: microseconds, and no torch.
+
+`macs` are the multiply-adds of convolutions and linears for one image: what the papers call FLOPS
+and fvcore reports in its `conv` and `linear` rows. Batch norm, activations and pooling count 0.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from search_space.architecture import Architecture, Block
+from search_space.space import Genotype, Space
+
+Metric = Literal["macs", "params"]
+
+
+class Cost(NamedTuple):
+    """Cost of one network on one image."""
+
+    macs: int  # multiply-adds
+    params: int  # trainable numbers: weights, biases, batch-norm scales and shifts
+    activations: int  # elements that convolutions and linears put out (pycls' measure of memory traffic)
+
+    def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]  # costs add, they do not concatenate
+        return Cost(self.macs + other.macs, self.params + other.params, self.activations + other.activations)
+
+
+def _conv(kernel: int, ins: int, outs: int, size: int, groups: int = 1) -> Cost:
+    """Price a k×k convolution without bias to `size`×`size` pixels, and the batch norm behind it."""
+    weights = kernel * kernel * ins // groups * outs
+    return Cost(weights * size * size, weights + 2 * outs, outs * size * size)
+
+
+def _linear(ins: int, outs: int) -> Cost:
+    """Price a linear layer with bias (a 1×1 convolution on one pixel is one)."""
+    return Cost(ins * outs, ins * outs + outs, outs)
+
+
+def _layers(block: Block) -> Iterator[Cost]:
+    mid = block.mid_channels
+    if block.op == "conv":
+        yield _conv(block.kernel, block.in_channels, block.out_channels, block.out_size)
+        gated = block.out_channels
+    else:
+        if block.op == "mbconv":
+            yield _conv(1, block.in_channels, mid, block.in_size)
+        yield _conv(block.kernel, mid, mid, block.out_size, groups=mid)
+        yield _conv(1, mid, block.out_channels, block.out_size)
+        gated = mid
+    if block.se_channels:
+        yield _linear(gated, block.se_channels)
+        yield _linear(block.se_channels, gated)
+
+
+def block_cost(block: Block) -> Cost:
+    """Price one block."""
+    return sum(_layers(block), Cost(0, 0, 0))
+
+
+def cost(architecture: Architecture) -> Cost:
+    """Price a whole network: stem, blocks, head, classifier."""
+    last = architecture.blocks[-1]
+    ends = (
+        _conv(3, architecture.in_channels, architecture.stem_channels, architecture.stem_size)
+        + _conv(1, last.out_channels, architecture.head_channels, last.out_size)
+        + _linear(architecture.head_channels, architecture.classes)
+    )
+    return sum(map(block_cost, architecture.blocks), ends)
+
+
+def cheapest(space: Space, metric: Metric) -> Genotype:
+    """Find the genotype of least cost, one decision at a time until none gets cheaper.
+
+    Exact where a decision's cheapest choice does not hang on the others, as in every factorized
+    space: fewer channels, fewer repeats, a smaller kernel are cheaper whatever surrounds them.
+    """
+
+    def price(genotype: Genotype) -> int:
+        value: int = getattr(cost(space.decode(genotype)), metric)
+        return value
+
+    best = tuple(0 for _ in space.decisions)
+    while True:
+        before = best
+        for index, decision in enumerate(space.decisions):
+            best = min(
+                (best[:index] + (choice,) + best[index + 1 :] for choice in range(len(decision.choices))), key=price
+            )
+        if price(best) == price(before):
+            return best

@@ -1,0 +1,156 @@
+"""From an architecture to a `torch.nn.Module` whose parameters have timm's names and shapes.
+
+Reads `Architecture.blocks` and computes no width of its own. Padding is symmetric, k // 2.
+"""
+
+import math
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from search_space.architecture import Activation, Architecture, Block
+
+_ACTIVATIONS: dict[Activation, type[nn.ReLU] | type[nn.ReLU6] | type[nn.SiLU]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "silu": nn.SiLU,
+}
+
+
+def _conv(kernel: int, ins: int, outs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(ins, outs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+
+
+class SqueezeExcite(nn.Module):
+    """Gate each channel by a sigmoid of the image's own channel means (arXiv 1709.01507)."""
+
+    def __init__(self, channels: int, squeezed: int, activation: Activation) -> None:
+        super().__init__()
+        self.conv_reduce = nn.Conv2d(channels, squeezed, 1)
+        self.act1 = _ACTIVATIONS[activation](inplace=True)
+        self.conv_expand = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[N, C, H, W]` to the same shape."""
+        gate = self.conv_expand(self.act1(self.conv_reduce(x.mean((2, 3), keepdim=True))))
+        return x * gate.sigmoid()
+
+
+class ResidualBlock(nn.Sequential):
+    """A block's layers in a row, with its shortcut and drop-connect around them."""
+
+    def __init__(self, block: Block, layers: "OrderedDict[str, nn.Module]") -> None:
+        super().__init__(layers)
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[N, in_channels, in_size, in_size]` to `[N, out_channels, out_size, out_size]`."""
+        residual = super().forward(x)
+        if self.block.skip == "none":
+            return residual
+        if self.training and self.block.drop_connect:
+            keep = 1 - self.block.drop_connect
+            residual = residual * torch.empty_like(residual[:, :1, :1, :1]).bernoulli_(keep) / keep
+        return residual + self._shortcut(x)
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        if self.block.skip == "identity":
+            return x
+        pooled = functional.avg_pool2d(x, 3, self.block.stride, padding=1, count_include_pad=False)
+        missing = self.block.out_channels - self.block.in_channels
+        # A negative pad trims: the first channels keep their shortcut.
+        return functional.pad(pooled, (0, 0, 0, 0, 0, missing)) if missing else pooled
+
+
+class Network(nn.Module):
+    """Stem, stages of blocks, head and classifier."""
+
+    def __init__(self, architecture: Architecture, *, bn_momentum: float = 0.1) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self._bn_momentum = bn_momentum
+        blocks, ends = architecture.blocks, architecture
+        self.conv_stem = _conv(3, ends.in_channels, ends.stem_channels, ends.stem_stride)
+        self.bn1 = self._bn(ends.stem_channels)
+        self.act1 = self._act()
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(*(ResidualBlock(block, self._layers(block)) for block in blocks if block.stage == stage))
+                for stage in range(len(architecture.stages))
+            )
+        )
+        self.conv_head = _conv(1, blocks[-1].out_channels, ends.head_channels)
+        self.bn2 = self._bn(ends.head_channels)
+        self.act2 = self._act()
+        self.dropout = nn.Dropout(architecture.dropout)
+        self.classifier = nn.Linear(ends.head_channels, ends.classes)
+        self.apply(_initialise)
+
+    def _bn(self, channels: int) -> nn.BatchNorm2d:
+        return nn.BatchNorm2d(channels, eps=self.architecture.bn_eps, momentum=self._bn_momentum)
+
+    def _act(self) -> nn.Module:
+        return _ACTIVATIONS[self.architecture.activation](inplace=True)
+
+    def _layers(self, block: Block) -> "OrderedDict[str, nn.Module]":
+        """Return a block's layers in order, under timm's names."""
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+
+        def add(conv: str, number: int, layer: nn.Conv2d, *, act: bool = True) -> None:
+            layers[conv] = layer
+            layers[f"bn{number}"] = self._bn(layer.out_channels)
+            if act:
+                layers[f"act{number}"] = self._act()
+
+        def add_se(channels: int) -> None:
+            if block.se_channels:
+                layers["se"] = SqueezeExcite(channels, block.se_channels, self.architecture.se_activation)
+
+        ins, mid, outs = block.in_channels, block.mid_channels, block.out_channels
+        if block.op == "conv":
+            add("conv", 1, _conv(block.kernel, ins, outs, block.stride))
+            add_se(outs)
+        elif block.op == "sepconv":
+            add("conv_dw", 1, _conv(block.kernel, mid, mid, block.stride, groups=mid))
+            add_se(mid)
+            add("conv_pw", 2, _conv(1, mid, outs), act=False)
+        else:
+            add("conv_pw", 1, _conv(1, ins, mid))
+            add("conv_dw", 2, _conv(block.kernel, mid, mid, block.stride, groups=mid))
+            add_se(mid)
+            add("conv_pwl", 3, _conv(1, mid, outs), act=False)
+        return layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images `[N, in_channels, resolution, resolution]` to logits `[N, classes]`."""
+        x = self.act1(self.bn1(self.conv_stem(x)))
+        x = self.blocks(x)
+        x = self.act2(self.bn2(self.conv_head(x)))
+        logits: Tensor = self.classifier(self.dropout(x.mean((2, 3))))
+        return logits
+
+
+def _initialise(module: nn.Module) -> None:
+    """EfficientNet's release: He normal over the fan out for convolutions, uniform ±1/√classes."""
+    if isinstance(module, nn.Conv2d):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        bound = 1.0 / math.sqrt(module.out_features)
+        nn.init.uniform_(module.weight, -bound, bound)
+        nn.init.zeros_(module.bias)
+
+
+def build(architecture: Architecture, *, bn_momentum: float = 0.1) -> Network:
+    """Build the network, freshly initialised from torch's global random state.
+
+    Args:
+        architecture: what to build.
+        bn_momentum: weight of the newest batch in the running statistics. 0.1 suits short training;
+            EfficientNet's full training has 0.01 (TensorFlow writes it 0.99).
+    """
+    return Network(architecture, bn_momentum=bn_momentum)

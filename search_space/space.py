@@ -1,0 +1,163 @@
+"""A search space as data: what is asked, and the network that a set of answers describes.
+
+A space is a template architecture and a list of decisions, each about one field of one stage. It
+writes itself to JSON, so that a journal holds all that is needed to decode its genotypes years later.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from search_space.architecture import Architecture, Skip, Stage
+from search_space.errors import InputError, require_known
+
+Genotype = tuple[int, ...]
+Choice = str | int | float
+
+
+def _meaning(field: str, choice: Choice) -> dict[str, Any]:
+    """Return the stage fields that a choice sets: `op` answers name the expansion too (`mbconv6`)."""
+    if field != "op":
+        return {field: choice}
+    if match := re.fullmatch(r"mbconv(\d+)", str(choice)):
+        return {"op": "mbconv", "expansion": int(match[1])}
+    return {"op": choice, "expansion": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One question the space asks, and the answers it takes."""
+
+    stage: int  # counted from 1
+    field: str  # op, kernel, se_ratio, skip, channels, repeats …: a field of Stage
+    choices: tuple[Choice, ...]
+
+    @property
+    def name(self) -> str:
+        """`stage3.kernel`."""
+        return f"stage{self.stage}.{self.field}"
+
+
+def _skips_alike(architecture: Architecture, number: int) -> set[Skip]:
+    """Return the skips that would build the same stage `number` (from 0) as the one it asks for."""
+    skip = architecture.stages[number].skip
+    blocks = [block for block in architecture.blocks if block.stage == number]
+    fits = any(block.stride == 1 and block.in_channels == block.out_channels for block in blocks)
+    return {skip} if fits or skip == "pool" else {"none", "identity"}
+
+
+@dataclass(frozen=True)
+class Space:
+    """Genotypes and the architectures they stand for.
+
+    The template gives all that is not asked: strides, stem, head, activation, resolution, classes.
+    """
+
+    template: Architecture
+    decisions: tuple[Decision, ...]
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """How many choices each decision has. `[D]`"""
+        return tuple(len(decision.choices) for decision in self.decisions)
+
+    @property
+    def size(self) -> int:
+        """How many genotypes there are; some build the same network (see `canonical`)."""
+        return math.prod(self.sizes)
+
+    def decode(self, genotype: Genotype) -> Architecture:
+        """Return the architecture that `genotype` (an index for each decision, `[D]`) stands for.
+
+        Raises:
+            InputError: when it has too many or too few numbers, or one is out of range.
+        """
+        if len(genotype) != len(self.decisions):
+            raise InputError(f"genotype: {len(genotype)} numbers; this space asks {len(self.decisions)} decisions")
+        asked: list[dict[str, Any]] = [{} for _ in self.template.stages]
+        for decision, index in zip(self.decisions, genotype, strict=True):
+            if not 0 <= index < len(decision.choices):
+                raise InputError(f"genotype.{decision.name}: {index}; takes 0 to {len(decision.choices) - 1}")
+            asked[decision.stage - 1] |= _meaning(decision.field, decision.choices[index])
+        stages = tuple(replace(stage, **new) for stage, new in zip(self.template.stages, asked, strict=True))
+        return replace(self.template, stages=stages)
+
+    def encode(self, architecture: Architecture) -> Genotype:
+        """Return the first genotype that builds `architecture`'s stages. `[D]`
+
+        Only stem, stages and head are compared. What the space lays over all its networks alike
+        (activation, dropout, batch norm, resolution, input channels, classes) is the template's.
+
+        Raises:
+            InputError: naming the stage and the field that put the architecture outside.
+        """
+        for name in ("stem_channels", "stem_stride", "head_channels"):
+            value, fixed = getattr(architecture, name), getattr(self.template, name)
+            if value != fixed:
+                raise InputError(f"{name}: {value} is outside the space; it takes {fixed}")
+        if len(architecture.stages) != len(self.template.stages):
+            raise InputError(
+                f"stages: {len(architecture.stages)} is outside the space; it takes {len(self.template.stages)}"
+            )
+        for number, fixed in enumerate(self.template.stages):
+            decided = {d.field for d in self.decisions if d.stage == number + 1}
+            decided |= {"expansion"} if "op" in decided else set()
+            for field in Stage.__dataclass_fields__.keys() - decided:
+                self._first((getattr(fixed, field),), architecture, number, field)
+        return tuple(self._first(d.choices, architecture, d.stage - 1, d.field) for d in self.decisions)
+
+    @staticmethod
+    def _first(choices: tuple[Choice, ...], architecture: Architecture, number: int, field: str) -> int:
+        """Return the first of `choices` that says what `architecture` has in stage `number` (from 0)."""
+        stage = architecture.stages[number]
+        for index, choice in enumerate(choices):
+            if field == "skip":
+                if choice in _skips_alike(architecture, number):
+                    return index
+            elif all(getattr(stage, name) == value for name, value in _meaning(field, choice).items()):
+                return index
+        value = f"mbconv{stage.expansion}" if field == "op" and stage.op == "mbconv" else getattr(stage, field)
+        raise InputError(
+            f"stage {number + 1}.{field}: {value} is outside the space; it takes {', '.join(map(str, choices))}"
+        )
+
+    def canonical(self, genotype: Genotype) -> Genotype:
+        """Return the first genotype that builds the same network as `genotype`. `[D]`"""
+        return self.encode(self.decode(genotype))
+
+    def random(self, rng: np.random.Generator) -> Genotype:
+        """Draw a genotype uniformly. `[D]`"""
+        return tuple(rng.integers(self.sizes).tolist())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain object that `from_json` reads back."""
+        decisions = [{"stage": d.stage, "field": d.field, "choices": list(d.choices)} for d in self.decisions]
+        return {"template": self.template.to_json(), "decisions": decisions}
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InputError: naming what is missing or impossible.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("decisions"), list):
+            raise InputError("space: takes an object with template and decisions")
+        template = Architecture.from_json(data.get("template"))
+        decisions = []
+        for position, item in enumerate(data["decisions"]):
+            place = f"space.decisions[{position}]"
+            if not isinstance(item, Mapping) or {"stage", "field", "choices"} != item.keys():
+                raise InputError(f"{place}: takes an object with stage, field and choices")
+            require_known(str(item["field"]), Stage.__dataclass_fields__, place=f"{place}.field ", owner="a decision")
+            if item["stage"] not in range(1, len(template.stages) + 1):
+                raise InputError(f"{place}.stage: {item['stage']!r}; takes 1 to {len(template.stages)}")
+            if not isinstance(item["choices"], list) or not item["choices"]:
+                raise InputError(f"{place}.choices: takes a list of at least one choice")
+            decisions.append(Decision(item["stage"], item["field"], tuple(item["choices"])))
+        return cls(template, tuple(decisions))
