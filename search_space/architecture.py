@@ -194,7 +194,7 @@ class Architecture:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Every block in order, with channels, sizes, squeeze widths and shortcuts resolved."""
-        blocks = []
+        blocks: list[Block] = []
         channels, size = self.stem_channels, self.stem_size
         total = sum(stage.repeats for stage in self.stages)
         for number, stage in enumerate(self.stages):

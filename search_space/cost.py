@@ -83,7 +83,7 @@ def cheapest(space: Space, metric: Metric) -> Genotype:
         before = best
         for index, decision in enumerate(space.decisions):
             best = min(
-                (best[:index] + (choice,) + best[index + 1 :] for choice in range(len(decision.choices))), key=price
+                ((*best[:index], choice, *best[index + 1 :]) for choice in range(len(decision.choices))), key=price
             )
         if price(best) == price(before):
             return best

@@ -34,7 +34,7 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[N, C, H, W]` to the same shape."""
-        gate = self.conv_expand(self.act1(self.conv_reduce(x.mean((2, 3), keepdim=True))))
+        gate: Tensor = self.conv_expand(self.act1(self.conv_reduce(x.mean((2, 3), keepdim=True))))
         return x * gate.sigmoid()
 
 
@@ -47,7 +47,7 @@ class ResidualBlock(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[N, in_channels, in_size, in_size]` to `[N, out_channels, out_size, out_size]`."""
-        residual = super().forward(x)
+        residual: Tensor = super().forward(x)  # type: ignore[no-untyped-call]  # torch has no types there
         if self.block.skip == "none":
             return residual
         if self.training and self.block.drop_connect:

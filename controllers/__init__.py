@@ -1,0 +1,11 @@
+"""Who is tried next. A controller sees integers, never a network."""
+
+from controllers.base import Controller
+
+CONTROLLERS = {
+    "ppo": "controllers.ppo:PPO",
+    "random": "controllers.random_search:RandomSearch",
+    "evolution": "controllers.evolution:RegularizedEvolution",
+}
+
+__all__ = ["CONTROLLERS", "Controller"]

@@ -1,0 +1,232 @@
+"""One TOML file a run, and the objects it describes.
+
+Each table names a component and gives its constructor's keywords: the constructor is the schema.
+This is the only place where a name, or a `package.module:Object` of the user's own, becomes an object.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from controllers import CONTROLLERS, Controller
+from mnas.reward import Reward
+from runners import PROXIES, RUNNERS, Evaluate, Runner
+from search_space import SPACES, Space, cost
+from search_space.cost import cheapest
+from search_space.errors import InputError, require, require_known
+
+SHIPPED = Path(__file__).parent / "configs"
+
+# The tables whose component is chosen by name, and what is taken where the file names none.
+_NAMED: dict[str, tuple[Mapping[str, str], str | None]] = {
+    "space": (SPACES, None),
+    "controller": (CONTROLLERS, "ppo"),
+    "runner": (RUNNERS, "local"),
+    "proxy": (PROXIES, "proxy"),
+}
+_TABLES = ("search", "space", "controller", "reward", "runner", "proxy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """The `[search]` table: the loop itself."""
+
+    trials: int
+    window: int = 8  # trials asked beyond the last one told; 4 × workers keeps them busy
+    seed: int = 0
+    retries: int = 2  # how often a job is run again that its machine, not its network, failed
+    reuse: bool = True  # tell the result again when a network comes up twice, and train it once
+
+    def __post_init__(self) -> None:
+        require(self.trials >= 1, "trials", self.trials, "1 or more")
+        require(self.window >= 1, "window", self.window, "1 or more")
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(self.retries >= 0, "retries", self.retries, "0 or more")
+
+
+def _readable(annotation: Any) -> str:
+    """Write a type as a user of TOML would: `float`, `sgd or rmsprop`, `int or nothing`."""
+    if annotation is type(None):
+        return "nothing"
+    if get_origin(annotation) is not None:
+        parts = [_readable(part) for part in get_args(annotation)]
+        return " or ".join(parts)
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def construct(factory: Callable[..., Any], table: Mapping[str, Any], place: str, *fixed: Any) -> Any:
+    """Call `factory(*fixed, **table)` after checking the table against its keyword-only parameters.
+
+    A parameter that is itself a dataclass takes a table of its own.
+
+    Raises:
+        InputError: naming the place, the value and what is allowed.
+    """
+    signature = inspect.signature(factory, eval_str=True)
+    takes = {p.name: p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
+    keywords = {}
+    for key, value in table.items():
+        require_known(key, takes, place=f"{place}.", owner=f"[{place}]")
+        annotation = takes[key].annotation
+        if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
+            keywords[key] = construct(annotation, value, f"{place}.{key}")  # type: ignore[arg-type]  # a class
+            continue
+        try:
+            keywords[key] = TypeAdapter(annotation).validate_python(value, strict=True)
+        except ValidationError:
+            raise InputError(f"{place}.{key}: {value!r}; takes {_readable(annotation)}") from None
+    for name, parameter in takes.items():
+        if parameter.default is parameter.empty and name not in keywords:
+            raise InputError(f"{place}.{name}: missing; takes {_readable(parameter.annotation)}")
+    try:
+        return factory(*fixed, **keywords)
+    except InputError as error:
+        raise error.at(f"{place}.") from None
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run's tables as plain data; each method makes the component that one of them describes.
+
+    `trusted` is whether tables may name code outside mnas: yes for a file the user runs, no for a
+    run directory, which may come from a stranger.
+    """
+
+    tables: dict[str, dict[str, Any]]
+    trusted: bool = True
+
+    def __post_init__(self) -> None:
+        for name, table in self.tables.items():
+            require_known(name, _TABLES, owner="a configuration")
+            if not isinstance(table, dict):
+                raise InputError(f"{name}: {table!r}; takes a table, [{name}]")
+
+    @property
+    def digest(self) -> str:
+        """Name the configuration in 16 hex digits."""
+        return hashlib.sha256(json.dumps(self.tables, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _table(self, name: str) -> dict[str, Any]:
+        return dict(self.tables.get(name, {}))
+
+    def _component(self, table: str, *fixed: Any) -> Any:
+        names, default = _NAMED[table]
+        keywords = self._table(table)
+        name = keywords.pop("name", default)
+        if not isinstance(name, str):
+            raise InputError(f"{table}.name: {name!r}; takes {', '.join(names)}")
+        return construct(self._object(table, name, names), keywords, table, *fixed)
+
+    def _object(self, table: str, name: str, names: Mapping[str, str]) -> Callable[..., Any]:
+        if ":" not in name:
+            require_known(name, names, place=f"{table}.name: ", owner="it")
+        elif not self.trusted:
+            raise InputError(
+                f"{table}.name: {name} is code outside mnas, which a run directory may not name; "
+                f"read it, then say --trust"
+            )
+        module, _, attribute = names.get(name, name).partition(":")
+        try:
+            found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"{table}.name: {name} can't be imported ({error})") from None
+        return found
+
+    def settings(self) -> Settings:
+        """Make the loop's settings."""
+        made: Settings = construct(Settings, self._table("search"), "search")
+        return made
+
+    def space(self) -> Space:
+        """Make the search space."""
+        made: Space = self._component("space")
+        return made
+
+    def controller(self, space: Space) -> Controller:
+        """Make the controller, with the search's seed."""
+        made: Controller = self._component("controller", space, self.settings().seed)
+        return made
+
+    def reward(self, space: Space) -> Reward:
+        """Make the reward, and check that its target can be met.
+
+        Raises:
+            InputError: also when even the smallest network of the space is over the target.
+        """
+        made: Reward = construct(Reward, self._table("reward"), "reward")
+        least = getattr(cost(space.decode(cheapest(space, made.cost))), made.cost)
+        if made.target < least:
+            raise InputError(
+                f"reward.target: {made.target:,} {made.cost} is below the smallest network "
+                f"of the space; takes {least:,} or more"
+            )
+        return made
+
+    def evaluate(self, space: Space) -> Evaluate:
+        """Make the evaluation, and check that the space's networks fit it."""
+        made: Evaluate = self._component("proxy")
+        made.check(space.template)
+        return made
+
+    def runner(self, evaluate: Evaluate, logs: Path) -> Runner:
+        """Make the runner; it starts nothing before its first job."""
+        made: Runner = self._component("runner", evaluate, logs)
+        return made
+
+
+def _assign(tables: dict[str, Any], override: str) -> None:
+    """Carry out one `table.key=value`; the value is TOML, or else a plain string."""
+    path, equals, text = override.partition("=")
+    *parents, key = path.strip().split(".")
+    if not equals or not parents or not key:
+        raise InputError(f"--set {override}: takes table.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+        if not isinstance(tables, dict):
+            raise InputError(f"--set {override}: {parent} is a value, not a table")
+    tables[key] = value
+
+
+def find(name: str) -> Path:
+    """Return the configuration file: a path, or the name of a shipped one.
+
+    Raises:
+        InputError: naming the shipped ones.
+    """
+    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+    if Path(name).is_file():
+        return Path(name)
+    if name.removesuffix(".toml") in shipped:
+        return shipped[name.removesuffix(".toml")]
+    raise InputError(f"{name}: no such file, and none of the shipped {', '.join(shipped)}")
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a configuration file and apply `table.key=value` overrides.
+
+    Raises:
+        InputError: naming the file and line, or the override, that can't be read.
+    """
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML ({error})") from None
+    for override in overrides:
+        _assign(tables, override)
+    try:
+        return Config(tables)
+    except InputError as error:
+        raise error.at(f"{path}: ") from None

@@ -1,0 +1,100 @@
+"""Specs: an architecture as a JSON file, with what it costs, what it reached and where it comes from."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mnas import __version__, report
+from mnas.journal import Log
+from search_space import Architecture, InputError, cost
+
+FORMAT = "mnas-spec"
+VERSION = 1
+
+
+def spec(architecture: Architecture, name: str, **more: Any) -> dict[str, Any]:
+    """Return an architecture's spec; `more` (accuracy, provenance) goes behind what follows from it."""
+    price = cost(architecture)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": name,
+        "digest": architecture.digest,
+        "macs": price.macs,
+        "params": price.params,
+        "blocks": list(architecture.block_strings),
+        "architecture": architecture.to_json(),
+        **more,
+    }
+
+
+def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
+    """Return the spec of a trial, or of the one with the highest reward.
+
+    Raises:
+        InputError: when there is no such trial, it has no accuracy, or no trial has.
+    """
+    if trial is None:
+        top = report.best(log, 1)
+        if not top:
+            raise InputError(f"{log.run}: no trial has an accuracy yet; nothing to export")
+        trial = top[0].trial
+    architecture, outcome = report.architecture(log, trial), log.outcomes.get(trial)
+    if outcome is None or outcome.failure:
+        why = f"failed ({outcome.failure.kind})" if outcome and outcome.failure else "is not done"
+        raise InputError(f"trial: {trial} {why}; nothing to export")
+    if architecture.digest != log.asks[trial].digest:
+        raise InputError(
+            f"{log.run}: trial {trial} builds another network than the journal says; written by other code"
+        )
+    provenance = {
+        "run": str(log.run.resolve()),
+        "trial": trial,
+        "genotype": list(log.asks[trial].genotype),
+        "seed": log.config().settings().seed,
+        "config": log.header.config,
+        "config_digest": log.header.config_digest,
+        "sessions": [asdict(session) for session in log.sessions],
+    }
+    accuracy = {"validation": outcome.accuracy, "curve": list(outcome.curve), "reward": outcome.reward}
+    return spec(architecture, f"{log.run.name}-trial{trial}", accuracy=accuracy, provenance=provenance)
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON to `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> tuple[str, Architecture]:
+    """Read a spec's name and architecture.
+
+    Raises:
+        InputError: when it is no spec, is of another version, or its figures are not its architecture's.
+    """
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a spec, not even JSON ({error})") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError(f"{path}: not a spec; takes what mnas export or mnas zoo writes")
+    if data.get("version") != VERSION:
+        raise InputError(f"{path}: spec version {data.get('version')!r}; mnas {__version__} reads version {VERSION}")
+    try:
+        architecture = Architecture.from_json(data.get("architecture"))
+    except InputError as error:
+        raise error.at(f"{path}: ") from None
+    for field, true in (("digest", architecture.digest), *cost(architecture)._asdict().items()):
+        if field != "activations" and data.get(field) != true:
+            raise InputError(f"{path}: {field} is {data.get(field)!r}, its architecture's is {true!r}; edited by hand?")
+    return str(data.get("name", path.stem)), architecture

@@ -1,0 +1,55 @@
+"""The reward of a trial: accuracy against cost.
+
+MnasNet (arXiv 1807.11626, §3, Eq. 2–3) and TuNAS (arXiv 2008.06120, §3, the absolute reward).
+EfficientNet (arXiv 1905.11946, §4) has MnasNet's with MACs for the cost and w = −0.07.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from search_space.cost import Cost, Metric
+from search_space.errors import require
+
+
+def power(accuracy: float, ratio: float, *, alpha: float = -0.07, beta: float = -0.07) -> float:
+    """Return `accuracy · ratio^w`, w = alpha up to the target and beta over it (Eq. 2–3).
+
+    Alpha = beta = −0.07 is the paper's soft constraint, alpha = 0 and beta = −1 its hard one.
+
+    Args:
+        accuracy: 0 to 1.
+        ratio: cost / target, above 0.
+        alpha: exponent for costs up to the target.
+        beta: exponent for costs over it.
+    """
+    return float(accuracy * ratio ** (alpha if ratio <= 1 else beta))
+
+
+def absolute(accuracy: float, ratio: float, *, beta: float = -0.07) -> float:
+    """Return `accuracy + beta · |ratio − 1|` (TuNAS): highest at the target, not below it."""
+    return accuracy + beta * abs(ratio - 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reward:
+    """A search's reward: which formula, of which cost, around which target."""
+
+    target: float  # in the unit of `cost`
+    cost: Metric = "macs"
+    kind: Literal["power", "absolute"] = "power"
+    alpha: float = -0.07  # of `power`
+    beta: float = -0.07
+
+    def __post_init__(self) -> None:
+        require(0 < self.target < math.inf, "target", self.target, f"a number of {self.cost} above 0")
+        for name in ("alpha", "beta"):
+            value = getattr(self, name)
+            require(-math.inf < value <= 0, name, value, "0 or less: cost must not be rewarded")
+
+    def __call__(self, accuracy: float, cost: Cost) -> float:
+        """Return the reward of a network that was trained; one that failed has 0, whatever the formula."""
+        ratio = getattr(cost, self.cost) / self.target
+        if self.kind == "absolute":
+            return absolute(accuracy, ratio, beta=self.beta)
+        return power(accuracy, ratio, alpha=self.alpha, beta=self.beta)

