@@ -41,7 +41,9 @@ class Policy(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -0.1, 0.1, generator=rng)
         impossible = torch.arange(widest) >= torch.tensor(sizes)[:, None]  # [D, C]
+        self.register_buffer("last", torch.tensor(sizes) - 1)  # [D]
         self.register_buffer("mask", torch.zeros(decisions, widest).masked_fill(impossible, -torch.inf))
+        self.last: Tensor
         self.mask: Tensor
 
     def log_probs(self, genotypes: Tensor) -> Tensor:
@@ -63,7 +65,8 @@ class Policy(nn.Module):
             chances = logits.log_softmax(-1)  # [B, C]
             # The answer in whose stretch of the cumulated probabilities the number falls.
             cumulated = chances.exp().cumsum(-1)
-            answer = (uniforms[:, decision, None] * cumulated[:, -1:] >= cumulated).sum(-1)  # [B]
+            answer = (uniforms[:, decision, None] >= cumulated).sum(-1)  # [B]
+            answer = answer.minimum(self.last[decision])  # rounded sums may end below the number
             answers.append(answer)
             log_probs.append(chances.gather(1, answer[:, None])[:, 0])
             inputs = self.embed[decision, answer][:, None]

@@ -1,0 +1,58 @@
+"""Evaluations that cost nothing, for tests of what surrounds them; wired by name like a user's own."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from runners.base import DivergenceError, Job, Result
+from search_space import Architecture
+
+
+class Arithmetic:
+    """An accuracy that is a function of network and seed; takes up to `sleep` seconds."""
+
+    def __init__(self, *, sleep: float = 0.0) -> None:
+        self.sleep = sleep
+
+    def check(self, architecture: Architecture) -> None:
+        pass
+
+    def __call__(self, job: Job) -> Result:
+        rng = np.random.default_rng((int(job.architecture.digest, 16), job.seed))
+        time.sleep(self.sleep * rng.random())
+        accuracy = float(rng.random())
+        return Result(job.trial, accuracy, (accuracy / 2, accuracy))
+
+
+class Faulty(Arithmetic):
+    """Fails in trial 1, each time in a way of its own; `marks` is where it notes its attempts."""
+
+    def __init__(self, *, how: str, marks: str, times: int = 1000) -> None:
+        super().__init__()
+        self.how, self.marks, self.times = how, Path(marks), times
+
+    def __call__(self, job: Job) -> Result:
+        if job.trial == 1:
+            self.marks.mkdir(exist_ok=True)
+            attempt = len(list(self.marks.iterdir()))
+            (self.marks / str(attempt)).write_text(str(os.getpid()))
+            if attempt < self.times:
+                self.fail()
+        return super().__call__(job)
+
+    def fail(self) -> None:
+        if self.how == "raised":
+            raise KeyError("no such layer")
+        if self.how == "diverged":
+            raise DivergenceError("loss is nan in epoch 1")
+        if self.how == "out-of-memory":
+            torch.empty(1 << 60)  # a real allocation that no machine can serve
+        if self.how == "time-limit":
+            time.sleep(600)
+        if self.how == "worker-died":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError(self.how)

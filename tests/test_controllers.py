@@ -1,0 +1,219 @@
+"""The contract that every controller keeps, and what each one is for."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from controllers import CONTROLLERS, Controller
+from controllers.evolution import RegularizedEvolution
+from controllers.ppo import PPO, Policy
+from controllers.random_search import RandomSearch
+from mnas.config import Config
+from search_space import Genotype, InputError, Space
+from search_space.mnasnet import imagenet, tiny
+
+SPACE = tiny()
+Rewarder = Callable[[int, Genotype], float]
+
+
+def make(name: str, seed: int = 0, space: Space = SPACE) -> Controller:
+    small = {"ppo": {"batch": 5}, "evolution": {"population": 10, "sample": 4}}.get(name, {})
+    return Config({"search": {"trials": 1, "seed": seed}, "controller": {"name": name, **small}}).controller(space)
+
+
+def drive(controller: Controller, reward: Rewarder, trials: int, window: int) -> Iterator[tuple[Genotype, float]]:
+    """The search's calls: `window` asks, then one ask for each tell."""
+    asked = {trial: controller.ask(trial) for trial in range(min(window, trials))}
+    for trial in range(trials):
+        genotype = asked.pop(trial)
+        value = reward(trial, genotype)
+        controller.tell(trial, genotype, value)
+        if trial + window < trials:
+            asked[trial + window] = controller.ask(trial + window)
+        yield genotype, value
+
+
+def noise(trial: int, genotype: Genotype) -> float:
+    return float(np.random.default_rng((trial, *genotype)).random())
+
+
+@pytest.mark.parametrize("window", [1, 7, 30])
+@pytest.mark.parametrize("name", sorted(CONTROLLERS))
+def test_what_is_asked_are_genotypes_of_the_space(name: str, window: int) -> None:
+    for genotype, _ in drive(make(name), noise, 40, window):
+        assert len(genotype) == len(SPACE.decisions)
+        assert all(type(i) is int and 0 <= i < size for i, size in zip(genotype, SPACE.sizes, strict=True))
+
+
+@pytest.mark.parametrize("name", sorted(CONTROLLERS))
+def test_the_same_seed_and_rewards_ask_the_same_trials(name: str) -> None:
+    first, second = (list(drive(make(name, seed=3), noise, 60, 4)) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("name", sorted(CONTROLLERS))
+def test_another_seed_asks_other_trials(name: str) -> None:
+    first, second = (list(drive(make(name, seed=seed), noise, 10, 4)) for seed in (0, 1))
+    assert first != second
+
+
+@pytest.mark.parametrize("name", sorted(CONTROLLERS))
+def test_global_random_states_and_thread_counts_do_not_matter(name: str) -> None:
+    before = torch.get_num_threads()
+    expected = list(drive(make(name), noise, 30, 4))
+    try:
+        torch.manual_seed(1)
+        np.random.seed(1)
+        torch.set_num_threads(2)
+        found = []
+        for item in drive(make(name), noise, 30, 4):
+            torch.rand(3)
+            found.append(item)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["ppo", "evolution"])
+def test_rewards_change_what_is_asked_next(name: str) -> None:
+    first = list(drive(make(name), noise, 60, 4))
+    second = list(drive(make(name), lambda trial, genotype: -noise(trial, genotype), 60, 4))
+    assert [genotype for genotype, _ in first] != [genotype for genotype, _ in second]
+
+
+def test_a_trial_knows_nothing_of_the_window_before_it() -> None:
+    """Trial i is asked knowing 0 … i − window: later rewards can't reach it."""
+    window, trials = 6, 40
+    for name in CONTROLLERS:
+        base = [genotype for genotype, _ in drive(make(name), noise, trials, window)]
+        changed = drive(make(name), lambda t, g: 9.0 if t >= 20 else noise(t, g), trials, window)
+        assert [genotype for genotype, _ in changed][: 20 + window] == base[: 20 + window]
+
+
+def synthetic(seed: int, space: Space) -> Rewarder:
+    """0.5 + half of the weighted share of decisions answered as the optimum does, which has 1."""
+    rng = np.random.default_rng(1000 + seed)
+    optimum, weights = np.array(space.random(rng)), rng.random(len(space.decisions))
+    weights /= weights.sum()
+
+    def reward(trial: int, genotype: Genotype) -> float:
+        return 0.5 + 0.5 * float((weights * (np.array(genotype) == optimum)).sum())
+
+    assert reward(0, tuple(optimum.tolist())) == pytest.approx(1)
+    return reward
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ppo_beats_random_on_a_known_optimum_by_a_fifth_of_the_scale(seed: int) -> None:
+    """Mean reward of trials 900 … 999, window 8, over the 42 decisions of the ImageNet space.
+
+    Seen: random 0.68 to 0.69, PPO 0.93 to 0.95; the margin asked for is 0.2.
+    """
+    space = imagenet()
+    means = {}
+    for controller in (PPO(space, seed), RandomSearch(space, seed)):
+        rewards = [value for _, value in drive(controller, synthetic(seed, space), 1000, 8)]
+        means[type(controller)] = np.mean(rewards[-100:])
+    assert means[PPO] > means[RandomSearch] + 0.2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_evolution_beats_random_on_a_known_optimum(seed: int) -> None:
+    space = imagenet()
+    rewards = [v for _, v in drive(RegularizedEvolution(space, seed), synthetic(seed, space), 1000, 8)]
+    assert np.mean(rewards[-100:]) > np.mean(rewards[:100]) + 0.2
+
+
+def test_evolution_changes_one_decision_of_a_living_member() -> None:
+    controller = RegularizedEvolution(SPACE, 0, population=8, sample=3)
+    told: list[Genotype] = []
+    for trial in range(60):
+        genotype = controller.ask(trial)
+        if trial >= 8:
+            living = told[-8:]
+            assert any(sum(a != b for a, b in zip(genotype, member, strict=True)) == 1 for member in living)
+        controller.tell(trial, genotype, noise(trial, genotype))
+        told.append(genotype)
+
+
+def test_the_oldest_dies_however_good_it_was() -> None:
+    controller = RegularizedEvolution(SPACE, 0, population=4, sample=4)
+    best = SPACE.random(np.random.default_rng(99))
+    controller.tell(0, best, 100.0)
+    for trial in range(1, 5):
+        controller.tell(trial, SPACE.random(np.random.default_rng(trial)), 0.0)
+    for trial in range(5, 30):
+        assert sum(a != b for a, b in zip(controller.ask(trial), best, strict=True)) > 1
+
+
+def test_random_search_is_uniform() -> None:
+    counts = [np.zeros(size) for size in SPACE.sizes]
+    controller = RandomSearch(SPACE, 0)
+    for trial in range(3000):
+        for count, choice in zip(counts, controller.ask(trial), strict=True):
+            count[choice] += 1
+    for count in counts:
+        assert np.abs(count / 3000 - 1 / len(count)).max() < 0.04
+
+
+def test_the_policy_gives_its_samples_the_probability_it_drew_them_with() -> None:
+    policy = Policy(SPACE.sizes, 100, torch.Generator().manual_seed(0))
+    genotypes, log_probs = policy.sample(torch.rand(16, len(SPACE.sizes)))
+    again = policy.log_probs(genotypes).gather(2, genotypes[:, :, None])[:, :, 0]
+    assert torch.allclose(again, log_probs, atol=1e-5)
+
+
+def test_the_policy_samples_its_own_distribution() -> None:
+    policy = Policy((3,), 4, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        policy.bias[0] = torch.tensor([0.0, 1.0, 2.0])
+    uniforms = (torch.arange(10_000) / 10_000)[:, None]
+    genotypes, _ = policy.sample(uniforms)
+    chances = policy.log_probs(genotypes[:1])[0, 0].exp()
+    assert torch.allclose(torch.bincount(genotypes[:, 0]) / 10_000, chances, atol=1e-3)
+
+
+def test_the_policy_never_answers_what_a_decision_does_not_have() -> None:
+    policy = Policy((2, 4, 3), 8, torch.Generator().manual_seed(0))
+    ends = torch.tensor([[0.0] * 3, [1 - 2**-24] * 3, [1.0] * 3])  # 1: what a double just below it rounds to
+    assert policy.sample(ends)[0].tolist() == [[0, 0, 0], [1, 3, 2], [1, 3, 2]]
+
+
+def test_one_update_makes_the_better_half_likelier() -> None:
+    """Advantage-weighted: answers of rewarded genotypes gain, whatever the reward's scale."""
+    controller = PPO(SPACE, 0, batch=20)
+    asked = {trial: controller.ask(trial) for trial in range(20)}
+    batch = torch.tensor([asked[trial] for trial in range(20)])
+
+    def chances() -> torch.Tensor:
+        with torch.no_grad():
+            return controller.policy.log_probs(batch).gather(2, batch[:, :, None]).sum((1, 2))
+
+    before = chances()
+    for trial in range(20):
+        controller.tell(trial, asked[trial], 1.0 if trial < 10 else 0.0)
+    change = chances() - before
+    assert change[:10].mean() > change[10:].mean() + 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "says"),
+    [
+        ("ppo", "lr", 0.0, "controller.lr: 0.0; takes a number between 0 and 1"),
+        ("ppo", "clip", 2.0, "controller.clip: 2.0"),
+        ("ppo", "batch", 1, "controller.batch: 1; takes 2 trials an update or more"),
+        ("ppo", "passes", 0, "controller.passes: 0"),
+        ("ppo", "entropy", float("nan"), "controller.entropy: nan"),
+        ("evolution", "population", 1, "controller.population: 1; takes 2 or more"),
+        ("evolution", "sample", 101, "controller.sample: 101; takes 1 to the population (100)"),
+        ("random", "lr", 1.0, "controller.lr: unknown; [controller] takes nothing"),
+    ],
+)
+def test_impossible_settings_are_refused(name: str, key: str, value: object, says: str) -> None:
+    config = Config({"search": {"trials": 1}, "controller": {"name": name, key: value}})
+    with pytest.raises(InputError) as caught:
+        config.controller(SPACE)
+    assert says in str(caught.value)
