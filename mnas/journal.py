@@ -8,6 +8,7 @@ A last line without its newline was cut off by a crash and is forgotten. Any oth
 read is an error that names it: guessing would teach the controller something that did not happen.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -238,18 +239,20 @@ class Journal:
             raise InputError(f"{run}: a search was begun here; go on with it: mnas resume {run}")
         header = Header(config=config.tables, config_digest=config.digest, space=space.to_json())
         run.mkdir(parents=True, exist_ok=True)
-        lock = _locked(run)
-        # The header is there whole or not at all.
-        temporary = run / f"{NAME}.new"
-        file = temporary.open("wb", buffering=0)
-        journal = cls(Log(run, header), file, lock)
-        try:
-            journal._write(header)
-        except OSError as error:
-            temporary.unlink()
-            raise InputError(f"{run}: {error.strerror}; nothing was begun") from None
-        temporary.rename(run / NAME)
-        _sync_directory(run)
+        with contextlib.ExitStack() as opened:
+            lock = opened.enter_context(_locked(run))
+            # The header is there whole or not at all.
+            temporary = run / f"{NAME}.new"
+            file = opened.enter_context(temporary.open("wb", buffering=0))
+            journal = cls(Log(run, header), file, lock)
+            try:
+                journal._write(header)
+            except OSError as error:
+                temporary.unlink()
+                raise InputError(f"{run}: {error.strerror}; nothing was begun") from None
+            temporary.rename(run / NAME)
+            _sync_directory(run)
+            opened.pop_all()  # from here on the journal closes them
         return journal
 
     @classmethod
@@ -260,12 +263,20 @@ class Journal:
             InputError: when it is being written, or can't be read.
         """
         read(run)  # a directory that is no run gets no lock file
-        lock = _locked(run)
-        log = read(run)
-        file = (run / NAME).open("r+b", buffering=0)
-        file.truncate(log.size)
-        file.seek(log.size)
+        with contextlib.ExitStack() as opened:
+            lock = opened.enter_context(_locked(run))
+            log = read(run)
+            file = opened.enter_context((run / NAME).open("r+b", buffering=0))
+            file.truncate(log.size)
+            file.seek(log.size)
+            opened.pop_all()
         return cls(log, file, lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def append(self, record: Record) -> None:
         """Put a record on the disk, then into the log.

@@ -173,7 +173,6 @@ def _run(parts: Parts, journal: Journal, progress: Progress) -> Log:
         _Loop(parts, journal, progress).run()
     finally:
         parts.runner.close()
-        journal.close()
     return journal.log
 
 
@@ -194,7 +193,8 @@ def search(config: Config, run: Path, progress: Progress = _quiet) -> Log:
         KeyboardInterrupt: on Ctrl-C; all that was journalled stays, for `resume`.
     """
     parts = Parts.of(config, run)
-    return _run(parts, Journal.create(run, config, parts.space), progress)
+    with Journal.create(run, config, parts.space) as journal:
+        return _run(parts, journal, progress)
 
 
 def resume(run: Path, progress: Progress = _quiet, *, trusted: bool = False) -> Log:
@@ -209,13 +209,12 @@ def resume(run: Path, progress: Progress = _quiet, *, trusted: bool = False) -> 
         InputError: when the run can't be read, is being written, or was begun with other code.
         KeyboardInterrupt: as in `search`.
     """
-    journal = Journal.reopen(run)
-    log = journal.log
-    if len(log.outcomes) == log.trials:
-        journal.close()
-        return log
-    parts = Parts.of(log.config(trusted=trusted), run)
-    if parts.space != log.space():
-        raise InputError(f"{run}: this version of mnas has another space of that name than the journal holds")
-    journal.append(Resumed())
-    return _run(parts, journal, progress)
+    with Journal.reopen(run) as journal:
+        log = journal.log
+        if len(log.outcomes) == log.trials:
+            return log
+        parts = Parts.of(log.config(trusted=trusted), run)
+        if parts.space != log.space():
+            raise InputError(f"{run}: this version of mnas has another space of that name than the journal holds")
+        journal.append(Resumed())
+        return _run(parts, journal, progress)

@@ -5,13 +5,13 @@ ends with its parent, whatever ends that. Its output goes to a log file of its o
 """
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,6 +23,8 @@ from pathlib import Path
 from runners.base import Evaluate, Failure, Job, Result
 from search_space.errors import require
 
+logger = logging.getLogger("mnas.runner")
+
 # Spawned, not forked: a forked child shares the parent's torch threads and locks, and hangs on them.
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -33,7 +35,8 @@ def attempt(evaluate: Evaluate, job: Job, worker: str) -> Result:
     try:
         return replace(evaluate(job), worker=worker)
     except Exception as error:
-        traceback.print_exc()
+        # In a worker process this goes to its log file, in the search's own to RUN/search.log.
+        logger.warning("trial %d", job.trial, exc_info=True)
         failure = Failure.of(error)
     return Result(job.trial, 0.0, seconds=time.perf_counter() - start, worker=worker, failure=failure)
 

@@ -149,7 +149,7 @@ def train(
         total = torch.zeros((), device=device)
         for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = recipe.lr_at(epoch + (step + 1) / steps)
+                group["lr"] = recipe.lr_at(epoch + (step + 0.5) / steps)  # mid-step: never 0
             pixels, labels = images.batch(order[step * batch : (step + 1) * batch])
             inputs = augment(torch.from_numpy(pixels).to(device), recipe.pad, recipe.flip, generator)
             loss = functional.cross_entropy(

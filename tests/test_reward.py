@@ -52,5 +52,5 @@ def test_a_reward_for_being_dearer_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("target", [0.0, -1.0, float("nan"), float("inf")])
 def test_an_impossible_target_is_refused(target: float) -> None:
-    with pytest.raises(InputError, match="target: .*; takes a number of macs above 0"):
+    with pytest.raises(InputError, match=r"target: .*; takes a number of macs above 0"):
         Reward(target=target)

@@ -47,5 +47,5 @@ def test_dropout_is_the_tables_or_the_baselines_own() -> None:
 
 @pytest.mark.parametrize("phi", [-1, float("nan"), float("inf")])
 def test_an_impossible_phi_is_refused(phi: float) -> None:
-    with pytest.raises(InputError, match="phi: .*; takes a number of 0 or more"):
+    with pytest.raises(InputError, match=r"phi: .*; takes a number of 0 or more"):
         Coefficients().at(phi)

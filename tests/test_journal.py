@@ -1,0 +1,192 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnas import journal
+from mnas.config import Config
+from mnas.journal import Ask, Fault, Journal, Outcome, Resumed, Retry
+from search_space import InputError
+from search_space.mnasnet import tiny
+from tests.conftest import ROOT
+
+SPACE = tiny()
+CONFIG = Config({"search": {"trials": 3}, "space": {"name": "mnasnet-tiny"}, "reward": {"target": 3e6}})
+ASK = Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7, time=1.0)
+OUTCOME = Outcome(trial=0, accuracy=0.5, reward=0.4, curve=(0.25, 0.5), seconds=2.0, worker="1", time=2.0)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    written = Journal.create(tmp_path / "run", CONFIG, SPACE)
+    for record in (ASK, Retry(trial=0, failure=Fault(kind="worker-died", message="-9"), worker="0", seconds=1.0)):
+        written.append(record)
+    written.append(OUTCOME)
+    written.close()
+    return tmp_path / "run"
+
+
+def test_what_is_written_reads_back(run: Path) -> None:
+    log = journal.read(run)
+    assert log.asks == {0: ASK}
+    assert log.outcomes == {0: OUTCOME}
+    assert [retry.failure.kind for retry in log.retries] == ["worker-died"]
+    assert log.header.config == CONFIG.tables
+    assert log.header.config_digest == CONFIG.digest
+    assert log.space() == SPACE
+    assert {"mnas", "python", "torch", "numpy", "ray"} == log.header.session.versions.keys()
+
+
+def test_each_line_is_json_that_other_tools_read(run: Path) -> None:
+    events = [json.loads(line)["event"] for line in (run / "journal.jsonl").read_text().splitlines()]
+    assert events == ["search", "ask", "retry", "outcome"]
+
+
+def test_a_line_is_on_the_disk_when_append_returns(tmp_path: Path) -> None:
+    written = Journal.create(tmp_path / "run", CONFIG, SPACE)
+    written.append(ASK)
+    assert journal.read(tmp_path / "run").asks == {0: ASK}
+    written.close()
+
+
+def test_going_on_appends(run: Path) -> None:
+    written = Journal.reopen(run)
+    written.append(Resumed())
+    written.append(Ask(trial=1, genotype=(1,) * 30, digest="e", macs=1, params=1))
+    written.close()
+    log = journal.read(run)
+    assert sorted(log.asks) == [0, 1]
+    assert len(log.sessions) == 2
+
+
+def test_a_torn_last_line_is_forgotten_and_written_over(run: Path) -> None:
+    path = run / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert journal.read(run).outcomes == {}
+    written = Journal.reopen(run)
+    written.append(OUTCOME)
+    written.close()
+    assert journal.read(run).outcomes == {0: OUTCOME}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"event": "ask"', "line 3: "),
+        ('{"event": "dance"}', "line 3: "),
+        ('{"event": "ask", "trial": "one"}', "line 3: ask.trial: "),
+        (
+            '{"event": "outcome", "trial": 7, "accuracy": 0.5, "reward": 0.5}',
+            "outcome of trial 7, which is not running",
+        ),
+        (
+            '{"event": "ask", "trial": 4, "genotype": [], "digest": "", "macs": 1, "params": 1}',
+            "trial 4 is asked where 1",
+        ),
+        ("", "line 3: "),
+    ],
+)
+def test_a_broken_inner_line_is_an_error_that_names_it(run: Path, line: str, says: str) -> None:
+    path = run / "journal.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], line, *lines[2:]]) + "\n")
+    with pytest.raises(InputError) as caught:
+        journal.read(run)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "empty; nothing was searched here yet"),
+        ("hello\nworld\n", "line 1: not a journal of mnas"),
+        ("[1]\n", "line 1: not a journal of mnas"),
+        ('{"event": "search", "format": 1}\n', "line 1: config: "),
+        (
+            '{"event": "search", "format": 9, "session": {"versions": {"mnas": "7.0"}}}\n',
+            "journal format 9, written by mnas 7.0; mnas 0.1.0 reads format 1",
+        ),
+    ],
+)
+def test_what_is_no_journal_of_this_version_is_refused(tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "journal.jsonl").write_text(content)
+    with pytest.raises(InputError) as caught:
+        journal.read(tmp_path)
+    assert says in str(caught.value)
+
+
+def test_what_is_no_run_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError, match=r"no run directory; it holds no journal.jsonl"):
+            Journal.reopen(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_search_in_a_run_directory_is_refused(run: Path) -> None:
+    before = (run / "journal.jsonl").read_bytes()
+    with pytest.raises(InputError, match=f"a search was begun here; go on with it: mnas resume {run}"):
+        Journal.create(run, CONFIG, SPACE)
+    assert (run / "journal.jsonl").read_bytes() == before
+
+
+def test_one_writer_at_a_time(run: Path) -> None:
+    written = Journal.reopen(run)
+    assert journal.is_running(run)
+    with pytest.raises(InputError, match=f"process {os.getpid()} on .* is writing this run"):
+        Journal.reopen(run)
+    written.close()
+    assert not journal.is_running(run)
+    Journal.reopen(run).close()
+
+
+def test_the_lock_of_a_killed_process_is_free(run: Path) -> None:
+    program = f"""
+import os, signal
+from pathlib import Path
+from mnas.journal import Journal
+held = Journal.reopen(Path({str(run)!r}))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == -9
+    Journal.reopen(run).close()
+
+
+def test_a_full_disk_is_one_error_and_loses_nothing(run: Path) -> None:
+    """A real ENOSPC: the journal's path leads to /dev/full."""
+    written = Journal.reopen(run)
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        kept, written._file = written._file, full
+        with pytest.raises(InputError, match=f"No space left on device; what is written is kept.*mnas resume {run}"):
+            written.append(Ask(trial=1, genotype=(1,) * 30, digest="e", macs=1, params=1))
+    assert sorted(written.log.asks) == [0]
+    kept.close()
+    written.close()
+    assert sorted(journal.read(run).asks) == [0]
+
+
+def test_a_disk_that_fills_in_the_middle_of_a_line_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+    """A real limit on the file's size stops the write half way through a record."""
+    program = f"""
+import resource, signal
+from pathlib import Path
+from mnas.journal import Ask, Journal
+from tests.test_journal import CONFIG, SPACE
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal.create(Path({str(tmp_path / "run")!r}), CONFIG, SPACE)
+size = (Path({str(tmp_path / "run")!r}) / "journal.jsonl").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 300, size + 300))
+for trial in range(9):
+    journal.append(Ask(trial=trial, genotype=(0,) * 30, digest="d", macs=5, params=7))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert "File too large; what is written is kept" in ended.stderr
+    log = journal.read(tmp_path / "run")
+    whole = (tmp_path / "run" / "journal.jsonl").read_bytes()
+    assert 0 < len(log.asks) < 9
+    assert log.size < len(whole)  # the torn line is there
+    Journal.reopen(tmp_path / "run").close()
+    assert journal.read(tmp_path / "run").asks == log.asks

@@ -1,0 +1,184 @@
+"""The contract that every runner on this machine keeps, and what worker processes add to it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runners import Evaluate, Job, Runner
+from runners.local import InProcess, ProcessPool, local
+from search_space import InputError
+from search_space.mnasnet import tiny
+from tests.conftest import ROOT
+from tests.stand_in import Arithmetic, Faulty
+
+Start = Callable[..., Runner]
+ARCHITECTURE = tiny().template
+
+
+@pytest.fixture(params=[0, 2], ids=["in-process", "two workers"])
+def start(request: pytest.FixtureRequest) -> Iterator[Start]:
+    opened: list[Runner] = []
+
+    def make(evaluate: Evaluate, **keywords: object) -> Runner:
+        opened.append(local(evaluate, workers=request.param, **keywords))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield make
+    for runner in opened:
+        runner.close()
+
+
+def jobs(count: int) -> list[Job]:
+    return [Job(trial, ARCHITECTURE, seed=trial) for trial in range(count)]
+
+
+def run(runner: Runner, count: int) -> dict[int, tuple[float, str | None]]:
+    for job in jobs(count):
+        runner.submit(job)
+    results = [runner.next() for _ in range(count)]
+    return {r.trial: (r.accuracy, r.failure.kind if r.failure else None) for r in results}
+
+
+def test_every_job_comes_back_once_with_its_result(start: Start) -> None:
+    expected = {job.trial: (Arithmetic()(job).accuracy, None) for job in jobs(9)}
+    assert run(start(Arithmetic(sleep=0.01)), 9) == expected
+
+
+@pytest.mark.parametrize("how", ["raised", "diverged", "out-of-memory"])
+def test_a_child_that_fails_is_a_result_of_that_name_and_the_others_go_on(
+    start: Start, tmp_path: Path, how: str
+) -> None:
+    results = run(start(Faulty(how=how, marks=str(tmp_path / "marks"))), 4)
+    assert results.pop(1) == (0.0, how)
+    assert all(accuracy > 0 and kind is None for accuracy, kind in results.values())
+
+
+def test_a_failure_says_what_was_raised(start: Start, tmp_path: Path) -> None:
+    runner = start(Faulty(how="raised", marks=str(tmp_path / "marks")))
+    runner.submit(jobs(2)[1])
+    failure = runner.next().failure
+    assert failure is not None
+    assert failure.message == "KeyError: 'no such layer'"
+
+
+def test_a_child_over_its_time_is_ended(start: Start, tmp_path: Path) -> None:
+    runner = start(Faulty(how="time-limit", marks=str(tmp_path / "marks")), time_limit=6.0)
+    begun = time.monotonic()
+    results = run(runner, 4)
+    assert results.pop(1) == (0.0, "time-limit")
+    assert all(kind is None for _, kind in results.values())
+    assert time.monotonic() - begun < 60
+
+
+def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
+    pool = ProcessPool(Faulty(how="worker-died", marks=str(tmp_path / "marks")), workers=2)
+    try:
+        results = run(pool, 6)
+        assert results.pop(1) == (0.0, "worker-died")
+        assert all(kind is None for _, kind in results.values())
+        assert run(pool, 1)[0][1] is None  # the pool still works
+    finally:
+        pool.close()
+
+
+def test_a_worker_killed_while_it_waits_fails_no_more_than_one_job() -> None:
+    pool = ProcessPool(Arithmetic(), workers=1)
+    try:
+        pool.submit(jobs(1)[0])
+        assert pool.next().failure is None
+        os.kill(pool._pool[0].process.pid or 0, signal.SIGKILL)
+        pool._pool[0].process.join()
+        pool.submit(jobs(2)[1])
+        failure = pool.next().failure
+        assert failure is not None
+        assert failure.kind == "worker-died"
+        pool.submit(jobs(3)[2])
+        assert pool.next().failure is None
+    finally:
+        pool.close()
+
+
+def test_workers_stay_warm(tmp_path: Path) -> None:
+    pool = ProcessPool(Arithmetic(), workers=1)
+    try:
+        pool.submit(jobs(1)[0])
+        pool.next()
+        before = pool._pool[0].process.pid
+        run(pool, 5)
+        assert pool._pool[0].process.pid == before
+    finally:
+        pool.close()
+
+
+def test_what_a_worker_prints_goes_to_its_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    logs = tmp_path / "workers"
+    pool = ProcessPool(Faulty(how="raised", marks=str(tmp_path / "marks")), workers=1, logs=logs)
+    try:
+        run(pool, 2)
+    finally:
+        pool.close()
+    assert "KeyError: 'no such layer'" in (logs / "0.log").read_text()
+    assert "KeyError" not in capfd.readouterr().err
+
+
+def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
+    pool = ProcessPool(Faulty(how="time-limit", marks=str(tmp_path / "marks")), workers=2)
+    for job in jobs(4):
+        pool.submit(job)
+    while not (tmp_path / "marks").exists():
+        time.sleep(0.05)
+    processes = [worker.process for worker in pool._pool]
+    begun = time.monotonic()
+    pool.close()
+    assert time.monotonic() - begun < 5
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import time
+from runners.local import ProcessPool
+from tests.stand_in import Faulty
+from tests.test_local import jobs
+if __name__ == "__main__":
+    pool = ProcessPool(Faulty(how="time-limit", marks={str(tmp_path / "marks")!r}), workers=2)
+    for job in jobs(4):
+        pool.submit(job)
+    time.sleep(600)
+"""
+    script = tmp_path / "parent.py"
+    script.write_text(program)
+    parent = subprocess.Popen([sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    marks = tmp_path / "marks"
+    while not (marks / "0").exists() or not (marks / "0").read_text():
+        time.sleep(0.05)
+    child = int((marks / "0").read_text())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline, "the worker outlived its parent"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "says"),
+    [
+        ({"workers": -1}, r"workers: -1; takes 0 \(in this process\) or more"),
+        ({"time_limit": 0.0}, "time_limit: 0.0; takes seconds above 0"),
+        ({"time_limit": float("nan")}, "time_limit: nan"),
+    ],
+)
+def test_impossible_settings_are_refused(keywords: dict[str, float], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        local(Arithmetic(), **keywords)  # type: ignore[arg-type]
+
+
+def test_no_worker_processes_means_this_process() -> None:
+    assert isinstance(local(Arithmetic(), workers=0), InProcess)

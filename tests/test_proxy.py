@@ -1,0 +1,100 @@
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from runners import Job
+from runners.base import DivergenceError
+from runners.proxy import ProxyTask
+from runners.training import Recipe
+from search_space import InputError
+from search_space.mnasnet import tiny
+from search_space.zoo import ZOO
+from tests.test_data import fashion  # noqa: F401  # a fixture
+
+QUICK = Recipe(epochs=1, batch_size=64, lr=0.1)
+# The cheapest stages of the tiny space: a child in about two seconds.
+CHILD = tiny().template.with_blocks("ds_r1_k3_s1_c8", "ds_r1_k3_s2_c16", "ds_r1_k3_s2_c32")
+
+
+def test_a_real_child_learns_real_digits() -> None:
+    result = ProxyTask(recipe=replace(QUICK, epochs=3))(Job(0, CHILD, seed=1))
+    assert len(result.curve) == 3
+    assert result.accuracy == result.curve[-1] > 0.6  # chance is 0.1
+    assert result.seconds > 0
+
+
+def test_the_seed_fixes_the_accuracy_bit_for_bit_whatever_ran_before() -> None:
+    task = ProxyTask(recipe=QUICK)
+    first = task(Job(0, CHILD, seed=5)).curve
+    torch.rand(3)
+    torch.set_num_threads(2)
+    task(Job(1, CHILD, seed=6))
+    assert task(Job(2, CHILD, seed=5)).curve == first
+    assert ProxyTask(recipe=QUICK)(Job(0, CHILD, seed=5)).curve == first
+
+
+def test_a_child_that_diverges_says_so() -> None:
+    with pytest.raises(DivergenceError):
+        ProxyTask(recipe=replace(QUICK, lr=1e30))(Job(0, CHILD, seed=0))
+
+
+def test_the_test_part_is_never_opened(fashion: Path) -> None:  # noqa: F811
+    # The folder has no test files at all, and a training that needed them would end here.
+    assert not list(fashion.glob("t10k*"))
+    result = ProxyTask(recipe=replace(QUICK, batch_size=8), data="fashion-mnist", path=str(fashion))(Job(0, CHILD, 0))
+    assert 0 <= result.accuracy <= 1
+
+
+def test_the_reward_is_measured_on_images_that_were_not_trained_on(
+    fashion: Path,  # noqa: F811
+) -> None:
+    task = ProxyTask(recipe=replace(QUICK, batch_size=8), data="fashion-mnist", path=str(fashion))
+    trained, measured = task._images[:2]
+    assert not set(trained.indices) & set(measured.indices)
+    assert len(trained) + len(measured) == 50
+
+
+def test_random_labels_are_not_learnt(fashion: Path) -> None:  # noqa: F811
+    """With labels that mean nothing, accuracy on held-out images stays at chance: nothing leaks."""
+    rng = np.random.default_rng(0)
+    for name, array in (
+        ("train-images-idx3-ubyte.gz", rng.integers(0, 256, (1000, 28, 28), np.uint8)),
+        ("train-labels-idx1-ubyte.gz", rng.integers(0, 2, 1000, np.uint8)),
+    ):
+        header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
+        with gzip.open(fashion / name, "wb") as file:
+            file.write(header + array.tobytes())
+    task = ProxyTask(recipe=replace(QUICK, epochs=3), data="fashion-mnist", path=str(fashion), val_fraction=0.5)
+    assert 0.4 < task(Job(0, CHILD, 0)).accuracy < 0.6
+
+
+def test_a_space_that_does_not_fit_the_data_is_refused_before_the_search() -> None:
+    task = ProxyTask(data="mnist-5k")
+    task.check(tiny().template)
+    with pytest.raises(InputError, match=r"space.classes: 1000, but mnist-5k has 10"):
+        task.check(ZOO["efficientnet-b0"])
+    with pytest.raises(InputError, match=r"space.in_channels: 3, but mnist-5k has 1"):
+        task.check(replace(ZOO["efficientnet-b0"], classes=10))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "says"),
+    [
+        ({"val_fraction": 1.0}, "val_fraction: 1.0; takes a number between 0 and 1"),
+        ({"threads": 0}, "threads: 0; takes 1 or more"),
+        ({"size": 0}, "size: 0; takes 1 pixel or more"),
+    ],
+)
+def test_impossible_settings_are_refused(keywords: dict[str, float], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        ProxyTask(**keywords)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="device: 'cuda'; takes cpu or auto here"):
+        ProxyTask(device="cuda")

@@ -1,0 +1,289 @@
+"""Whole searches: one seed is one search, however it is run and however often it is killed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnas import journal
+from mnas.config import Config
+from mnas.journal import Log
+from mnas.search import job_seed, resume, search
+from search_space import InputError, cost
+from tests.conftest import ROOT
+
+Trials = list[tuple[tuple[int, ...], float, float, tuple[float, ...]]]
+
+
+def config(*, trials: int = 30, **tables: dict[str, Any]) -> Config:
+    base: dict[str, dict[str, Any]] = {
+        "search": {"trials": trials, "window": 4, "seed": 3},
+        "space": {"name": "mnasnet-tiny"},
+        "controller": {"name": "ppo", "batch": 5},
+        "reward": {"target": 3_000_000},
+        "runner": {"workers": 0},
+        "proxy": {"name": "tests.stand_in:Arithmetic"},
+    }
+    return Config({name: table | tables.get(name, {}) for name, table in base.items()})
+
+
+def told(log: Log) -> Trials:
+    outcomes = [log.outcomes[trial] for trial in range(log.trials)]
+    return [(log.asks[o.trial].genotype, o.accuracy, o.reward, o.curve) for o in outcomes]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Log:
+    return search(config(), tmp_path_factory.mktemp("finished") / "run")
+
+
+def test_every_trial_is_asked_and_told_once(finished: Log) -> None:
+    assert sorted(finished.asks) == sorted(finished.outcomes) == list(range(30))
+
+
+def test_the_journal_holds_cost_and_reward_of_what_its_genotypes_decode_to(finished: Log) -> None:
+    space, reward = finished.space(), finished.config().reward(finished.space())
+    for trial, ask in finished.asks.items():
+        architecture = space.decode(ask.genotype)
+        price = cost(architecture)
+        assert (ask.digest, ask.macs, ask.params) == (architecture.digest, price.macs, price.params)
+        assert finished.outcomes[trial].reward == reward(finished.outcomes[trial].accuracy, price)
+
+
+def test_worker_processes_that_end_in_any_order_give_the_same_search(finished: Log, tmp_path: Path) -> None:
+    tables = {"runner": {"workers": 2}, "proxy": {"sleep": 0.05}}
+    log = search(config(**tables), tmp_path / "run")
+    assert told(log) == told(finished)
+    assert {o.worker for o in log.outcomes.values()} == {"0", "1"}
+
+
+def test_another_seed_is_another_search(finished: Log, tmp_path: Path) -> None:
+    assert told(search(config(search={"seed": 4}), tmp_path / "run")) != told(finished)
+
+
+def test_a_journal_cut_at_any_byte_goes_on_to_the_same_search(finished: Log, tmp_path: Path) -> None:
+    whole = (finished.run / "journal.jsonl").read_bytes()
+    header = whole.index(b"\n") + 1
+    cuts = [*random.Random(0).sample(range(header, len(whole)), 58), header, len(whole) - 1]
+    for cut in cuts:
+        run = tmp_path / str(cut)
+        run.mkdir()
+        (run / "journal.jsonl").write_bytes(whole[:cut])
+        assert told(resume(run, trusted=True)) == told(finished), f"cut at byte {cut} of {len(whole)}"
+        assert told(journal.read(run)) == told(finished)
+
+
+def test_finished_trials_are_not_run_again(finished: Log, tmp_path: Path) -> None:
+    lines = (finished.run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "journal.jsonl").write_bytes(b"".join(lines[:40]))
+    before = {trial: outcome.time for trial, outcome in journal.read(run).outcomes.items()}
+    after = resume(run, trusted=True).outcomes
+    assert len(before) > 10
+    assert {trial: after[trial].time for trial in before} == before
+
+
+def test_a_finished_search_is_left_as_it_is(finished: Log) -> None:
+    before = (finished.run / "journal.jsonl").read_bytes()
+    assert told(resume(finished.run)) == told(finished)
+    assert (finished.run / "journal.jsonl").read_bytes() == before
+
+
+def test_a_journal_of_another_search_is_not_gone_on_with(finished: Log, tmp_path: Path) -> None:
+    text = (finished.run / "journal.jsonl").read_text()
+    run = tmp_path / "run"
+    run.mkdir()
+    lines = text.replace('"seed":3', '"seed":5', 1).splitlines(keepends=True)
+    (run / "journal.jsonl").write_text("".join(lines[:20]))
+    with pytest.raises(InputError, match="replayed, the controller asks another trial 0 than the journal has"):
+        resume(run, trusted=True)
+
+
+# A space of three networks: every search in it is full of duplicates.
+FEW = {"space": {"name": "tests.test_search:few"}, "controller": {"name": "random"}, "reward": {"target": 5e6}}
+
+
+def few() -> Any:
+    from search_space import Decision, Space
+    from search_space.mnasnet import tiny
+
+    return Space(tiny().template, (Decision(2, "repeats", (1, 2, 3)),))
+
+
+def drop_batch(tables: Config) -> Config:
+    tables.tables["controller"].pop("batch", None)
+    return tables
+
+
+def test_a_network_that_comes_up_again_is_not_trained_again(tmp_path: Path) -> None:
+    log = search(drop_batch(config(trials=12, **FEW)), tmp_path / "run")
+    trained = [o for o in log.outcomes.values() if o.reused_from is None]
+    assert len(trained) == 3
+    for outcome in log.outcomes.values():
+        if outcome.reused_from is not None:
+            source = log.outcomes[outcome.reused_from]
+            assert outcome.reused_from < outcome.trial
+            assert log.asks[source.trial].digest == log.asks[outcome.trial].digest
+            assert (outcome.accuracy, outcome.reward) == (source.accuracy, source.reward)
+
+
+def test_reuse_can_be_switched_off(tmp_path: Path) -> None:
+    log = search(drop_batch(config(trials=12, **FEW, search={"reuse": False})), tmp_path / "run")
+    assert all(o.reused_from is None for o in log.outcomes.values())
+    assert len({o.accuracy for o in log.outcomes.values()}) == 12  # each has a seed of its own
+
+
+def test_duplicates_are_the_same_ones_on_two_workers_and_after_a_cut(tmp_path: Path) -> None:
+    one = search(drop_batch(config(trials=12, **FEW)), tmp_path / "one")
+    two = search(drop_batch(config(trials=12, **FEW, runner={"workers": 2})), tmp_path / "two")
+    whole = (tmp_path / "one" / "journal.jsonl").read_bytes()
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "journal.jsonl").write_bytes(whole[: len(whole) * 3 // 4])
+    cut = resume(tmp_path / "cut", trusted=True)
+    for log in (two, cut):
+        assert [log.outcomes[t].reused_from for t in range(12)] == [one.outcomes[t].reused_from for t in range(12)]
+        assert told(log) == told(one)
+
+
+@pytest.mark.parametrize("how", ["raised", "diverged", "out-of-memory"])
+def test_an_architectures_failure_is_told_as_reward_zero_at_once(tmp_path: Path, how: str) -> None:
+    faulty = {"name": "tests.stand_in:Faulty", "how": how, "marks": str(tmp_path / "marks")}
+    log = search(config(trials=6, proxy=faulty), tmp_path / "run")
+    failure = log.outcomes[1].failure
+    assert failure is not None
+    assert (failure.kind, log.outcomes[1].reward, len(log.retries)) == (how, 0.0, 0)
+    assert all(log.outcomes[trial].failure is None for trial in (0, 2, 3, 4, 5))
+
+
+def test_a_machines_failure_is_tried_again_and_teaches_nothing(tmp_path: Path) -> None:
+    faulty = {"name": "tests.stand_in:Faulty", "how": "worker-died", "marks": str(tmp_path / "marks"), "times": 2}
+    log = search(config(trials=6, proxy=faulty, runner={"workers": 2}), tmp_path / "run")
+    assert [(r.trial, r.failure.kind) for r in log.retries] == [(1, "worker-died")] * 2
+    faultless = search(config(trials=6), tmp_path / "other")
+    assert told(log) == told(faultless)
+
+
+def test_a_machines_failure_counts_after_its_last_retry(tmp_path: Path) -> None:
+    faulty = {"name": "tests.stand_in:Faulty", "how": "worker-died", "marks": str(tmp_path / "marks")}
+    tables = {"proxy": faulty, "runner": {"workers": 1}, "search": {"retries": 1}}
+    log = search(config(trials=3, **tables), tmp_path / "run")
+    failure = log.outcomes[1].failure
+    assert failure is not None
+    assert (failure.kind, log.outcomes[1].reward, len(log.retries)) == ("worker-died", 0.0, 1)
+
+
+def test_children_have_seeds_of_their_own() -> None:
+    seeds = {job_seed(seed, trial) for seed in range(20) for trial in range(50)}
+    assert len(seeds) == 1000
+
+
+def test_bad_input_begins_no_run_directory(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"runner.workers: -1"):
+        search(config(runner={"workers": -1}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# Real children, real processes, real kills.
+
+SMALL = [
+    "--set=search.trials=6",
+    "--set=search.window=2",
+    "--set=controller.batch=2",
+    "--set=proxy.recipe.epochs=1",
+    "--set=proxy.recipe.warmup_epochs=0.2",
+    "--set=proxy.val_fraction=0.7",
+]
+
+
+def mnas(*arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mnas", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def group(parent: int) -> list[int]:
+    """The living processes below `parent`, from /proc."""
+    below = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[1]) == parent and fields[0] != "Z":
+                below += [int(entry.name), *group(int(entry.name))]
+    return below
+
+
+def wait_for(condition: Any, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def outcomes(run: Path) -> int:
+    path = run / "journal.jsonl"
+    return path.read_bytes().count(b'"event":"outcome"') if path.exists() else 0
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_real_training_is_the_same_in_process_on_two_workers_and_through_a_kill(tmp_path: Path) -> None:
+    logs = {}
+    for workers in (0, 2):
+        run = tmp_path / f"workers{workers}"
+        done = mnas("search", "quickstart", "--run", run, *SMALL, f"--set=runner.workers={workers}")
+        _, errors = done.communicate(timeout=300)
+        assert done.returncode == 0, errors
+        logs[workers] = journal.read(run)
+    killed = tmp_path / "killed"
+    victim = mnas("search", "quickstart", "--run", killed, *SMALL)
+    wait_for(lambda: outcomes(killed) >= 1)
+    time.sleep(random.random() * 3)  # anywhere in a child
+    workers_left = group(victim.pid)
+    victim.kill()
+    victim.communicate()
+    assert 1 <= outcomes(killed) < 6
+    wait_for(lambda: not any(map(alive, workers_left)), seconds=10)
+    again = mnas("resume", killed)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    assert told(logs[0]) == told(logs[2]) == told(journal.read(killed))
+    assert len({accuracy for _, accuracy, _, _ in told(logs[0])}) > 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_in_seconds_says_how_to_go_on_and_leaves_no_process(tmp_path: Path, how: signal.Signals) -> None:
+    run = tmp_path / "run"
+    running = mnas("search", "quickstart", "--run", run)
+    wait_for(lambda: outcomes(run) >= 1)
+    below = group(running.pid)
+    begun = time.monotonic()
+    os.kill(running.pid, how)
+    _, errors = running.communicate(timeout=20)
+    assert time.monotonic() - begun < 5
+    assert running.returncode == 130
+    assert errors.rstrip().endswith(f"of 50 trials done; go on with: mnas resume {run}")
+    assert "Traceback" not in errors
+    assert below
+    wait_for(lambda: not any(map(alive, below)), seconds=5)
+    log = journal.read(run)
+    assert len(log.outcomes) >= 1
+
+
+def test_a_run_directory_may_not_name_code_outside_mnas(finished: Log, tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").write_bytes((finished.run / "journal.jsonl").read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"proxy.name: tests.stand_in:Arithmetic is code outside mnas"):
+        resume(tmp_path)
