@@ -54,13 +54,11 @@ class Settings:
 
 
 def _readable(annotation: Any) -> str:
-    """Write a type as a user of TOML would: `float`, `sgd or rmsprop`, `int or nothing`."""
-    if annotation is type(None):
-        return "nothing"
+    """Write a type as a user of TOML would: `a number`, `sgd or rmsprop`, `a string or nothing`."""
     if get_origin(annotation) is not None:
-        parts = [_readable(part) for part in get_args(annotation)]
-        return " or ".join(parts)
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+        return " or ".join(map(_readable, get_args(annotation)))
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a string", type(None): "nothing"}
+    return "a table" if dataclasses.is_dataclass(annotation) else words.get(annotation, str(annotation))
 
 
 def construct(factory: Callable[..., Any], table: Mapping[str, Any], place: str, *fixed: Any) -> Any:
@@ -123,7 +121,8 @@ class Config:
         keywords = self._table(table)
         name = keywords.pop("name", default)
         if not isinstance(name, str):
-            raise InputError(f"{table}.name: {name!r}; takes {', '.join(names)}")
+            found = "missing" if name is None else repr(name)
+            raise InputError(f"{table}.name: {found}; takes {', '.join(names)}")
         return construct(self._object(table, name, names), keywords, table, *fixed)
 
     def _object(self, table: str, name: str, names: Mapping[str, str]) -> Callable[..., Any]:
@@ -166,7 +165,7 @@ class Config:
         least = getattr(cost(space.decode(cheapest(space, made.cost))), made.cost)
         if made.target < least:
             raise InputError(
-                f"reward.target: {made.target:,} {made.cost} is below the smallest network "
+                f"reward.target: {made.target:,.12g} {made.cost} is below the smallest network "
                 f"of the space; takes {least:,} or more"
             )
         return made

@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnas import export
+from mnas.journal import Log
+from mnas.report import best
+from mnas.search import search
+from search_space import InputError, cost
+from search_space.zoo import ZOO
+from tests.test_search import config
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
+    return search(config(trials=8), tmp_path_factory.mktemp("export") / "run")
+
+
+@pytest.mark.parametrize("name", sorted(ZOO))
+def test_a_spec_reads_back(name: str, tmp_path: Path) -> None:
+    export.write(tmp_path / "deep" / "spec.json", export.spec(ZOO[name], name))
+    assert export.read(tmp_path / "deep" / "spec.json") == (name, ZOO[name])
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["spec.json"]
+
+
+def test_the_winners_spec_says_what_it_is_what_it_reached_and_where_it_is_from(log: Log) -> None:
+    spec, winner = export.trial_spec(log), best(log, 1)[0]
+    architecture = log.space().decode(log.asks[winner.trial].genotype)
+    assert spec["architecture"] == architecture.to_json()
+    assert spec["blocks"] == list(architecture.block_strings)
+    assert (spec["macs"], spec["params"]) == cost(architecture)[:2]
+    assert spec["accuracy"]["validation"] == winner.accuracy
+    provenance = spec["provenance"]
+    assert (provenance["trial"], provenance["seed"]) == (winner.trial, 3)
+    assert provenance["run"] == str(log.run.resolve())
+    assert provenance["config_digest"] == log.header.config_digest
+    assert provenance["sessions"][0]["versions"]["mnas"]
+
+
+def test_any_trial_can_be_exported(log: Log) -> None:
+    assert export.trial_spec(log, 5)["provenance"]["genotype"] == list(log.asks[5].genotype)
+
+
+def test_a_trial_without_accuracy_is_refused(tmp_path: Path) -> None:
+    faulty = {"name": "tests.stand_in:Faulty", "how": "raised", "marks": str(tmp_path / "marks")}
+    log = search(config(trials=3, proxy=faulty), tmp_path / "run")
+    with pytest.raises(InputError, match=r"trial: 1 failed \(raised\); nothing to export"):
+        export.trial_spec(log, 1)
+    with pytest.raises(InputError, match="trial: 7; "):
+        export.trial_spec(log, 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": "other"}, "not a spec; takes what mnas export or mnas zoo writes"),
+        ({"version": 9}, "spec version 9; mnas 0.1.0 reads version 1"),
+        ({"architecture": None}, "architecture: NoneType found"),
+        ({"macs": 5}, "macs is 5, its architecture's is 385814752; edited by hand?"),
+        ({"digest": "x"}, "digest is 'x'"),
+    ],
+)
+def test_what_is_no_spec_is_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(export.spec(ZOO["efficientnet-b0"], "b0") | change))
+    with pytest.raises(InputError) as caught:
+        export.read(path)
+    assert str(caught.value).startswith(f"{path}: {says}")
+
+
+@pytest.mark.parametrize("content", ["", "hello", "[]", "3", "null"])
+def test_what_is_not_even_json_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=f"{path}: not a spec"):
+        export.read(path)
