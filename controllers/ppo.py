@@ -101,12 +101,12 @@ class PPO:
         units: int = 100,
     ) -> None:
         require(0 < lr < 1, "lr", lr, "a number between 0 and 1")
-        require(batch >= 2, "batch", batch, "2 trials an update or more")
-        require(passes >= 1, "passes", passes, "1 or more")
+        require(2 <= batch <= 10_000, "batch", batch, "2 to 10,000 trials an update")
+        require(1 <= passes <= 1000, "passes", passes, "1 to 1,000")
         require(0 < clip < 1, "clip", clip, "a number between 0 and 1")
         require(0 <= entropy < 1, "entropy", entropy, "a number from 0 to below 1")
         require(0 <= baseline_decay < 1, "baseline_decay", baseline_decay, "a number from 0 to below 1")
-        require(units >= 1, "units", units, "1 or more")
+        require(1 <= units <= 10_000, "units", units, "1 to 10,000")
         self._seed, self._decisions = seed, len(space.decisions)
         self._batch, self._passes, self._clip, self._entropy = batch, passes, clip, entropy
         self._baseline_decay = baseline_decay

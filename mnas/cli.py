@@ -13,11 +13,12 @@ from typing import Any, NoReturn
 
 import click
 
-from mnas import __version__, config, describe, export, journal, report
+from mnas import __version__, config, describe, export, log, report
 from mnas.progress import Live
 from mnas.search import resume as resume_search
 from mnas.search import search as begin_search
 from search_space import InputError
+from search_space.errors import printable
 from search_space.scaling import TABLES, Coefficients
 from search_space.zoo import ZOO, zoo
 
@@ -25,11 +26,15 @@ from search_space.zoo import ZOO, zoo
 class _Group(click.Group):
     """Turns bad input, wherever it is found, into one line and exit code 2."""
 
-    def invoke(self, context: click.Context) -> Any:
+    def main(self, *arguments: Any, **options: Any) -> Any:
         try:
-            return super().invoke(context)
+            return super().main(*arguments, **options | {"standalone_mode": False})
         except InputError as error:
             _fail(str(error))
+        except click.ClickException as error:
+            _fail(error.format_message())
+        except (KeyboardInterrupt, click.Abort):
+            sys.exit(130)
         except BrokenPipeError:
             sys.exit(1)  # the reader has gone: `mnas inspect RUN | head`
         except OSError as error:
@@ -37,7 +42,7 @@ class _Group(click.Group):
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"mnas: {message}", err=True)
+    click.echo(f"mnas: {printable(message, 1000)}", err=True)
     sys.exit(2)
 
 
@@ -61,12 +66,12 @@ def _interruptible() -> None:
 
 def _say_stopped(run: Path) -> NoReturn:
     try:
-        log = journal.read(run)
+        found = log.read(run)
     except InputError:
         click.echo("\nmnas: stopped before anything was searched", err=True)
     else:
         click.echo(
-            f"\nmnas: stopped with {len(log.outcomes)} of {log.trials} trials done; go on with: mnas resume {run}",
+            f"\nmnas: stopped with {len(found.outcomes)} of {found.trials} trials done; go on with: mnas resume {run}",
             err=True,
         )
     sys.exit(130)
@@ -83,10 +88,10 @@ def search(config_file: str, overrides: Sequence[str], run: Path | None) -> None
     run = run or Path("runs") / f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     try:
         with Live(run) as live:
-            log = begin_search(config.load(path, overrides), run, live)
+            done = begin_search(config.load(path, overrides), run, live)
     except KeyboardInterrupt:
         _say_stopped(run)
-    click.echo(report.text(log))
+    click.echo(report.text(done))
 
 
 @main.command()
@@ -97,23 +102,25 @@ def resume(run: Path, trust: bool) -> None:
     _interruptible()
     try:
         with Live(run) as live:
-            log = resume_search(run, live, trusted=trust)
+            done = resume_search(run, live, trusted=trust)
     except KeyboardInterrupt:
         _say_stopped(run)
-    click.echo(report.text(log))
+    click.echo(report.text(done))
 
 
 @main.command()
 @click.argument("run", type=_PATH)
-@click.option("--top", default=5, show_default=True, help="How many of the best trials to show.")
+@click.option(
+    "--top", type=click.IntRange(0), default=5, show_default=True, help="How many of the best trials to show."
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.option("--plot", type=_PATH, help="Draw accuracy against cost to this PNG, SVG or PDF.")
 def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
     """Show the state of a search, its best trials, Pareto front and failures."""
-    log = journal.read(run)
-    click.echo(json.dumps(report.summary(log, top), indent=1) if as_json else report.text(log, top))
+    found = log.read(run)
+    click.echo(json.dumps(report.summary(found, top), indent=1) if as_json else report.text(found, top))
     if plot:
-        report.plot(log, plot)
+        report.plot(found, plot)
 
 
 @main.command("export")
@@ -122,7 +129,7 @@ def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
 @click.option("-o", "--output", type=_PATH, required=True, help="The spec file to write.")
 def export_spec(run: Path, trial: int | None, output: Path) -> None:
     """Write a trial's network as a spec: architecture, cost, accuracy, provenance."""
-    spec = export.trial_spec(journal.read(run), trial)
+    spec = export.trial_spec(log.read(run), trial)
     export.write(output, spec)
     click.echo(
         f"{output}: {spec['name']}, {report.millions(spec['macs'])} MACs, {report.millions(spec['params'])} params, "
@@ -143,7 +150,7 @@ def scale(spec: Path, phis: Sequence[float], table: str | None, output: Path | N
     """
     name, architecture = export.read(spec)
     factors = dict(TABLES[table]) if table else {}
-    factors |= {f"phi{phi:g}": Coefficients().at(phi) for phi in phis}
+    factors |= {f"phi{phi:.12g}": Coefficients().at(phi) for phi in phis}
     if not factors:
         raise InputError("scale: takes --phi N or --table efficientnet")
     family = describe.family(architecture, factors)
@@ -169,6 +176,8 @@ def space(source: str, count: int) -> None:
 def show_zoo(name: str | None, output: Path | None) -> None:
     """List the published networks, or show one of them stage by stage."""
     if name is None:
+        if output:
+            raise InputError(f"zoo: -o {output} takes the name of a network too")
         click.echo(describe.zoo_table(ZOO))
         return
     architecture = zoo(name)

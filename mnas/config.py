@@ -20,8 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from controllers import CONTROLLERS, Controller
 from mnas.reward import Reward
 from runners import PROXIES, RUNNERS, Evaluate, Runner
-from search_space import SPACES, Space, cost
-from search_space.cost import cheapest
+from search_space import SPACES, Space
+from search_space.cost import cheapest, cost
 from search_space.errors import InputError, require, require_known
 
 SHIPPED = Path(__file__).parent / "configs"
@@ -49,7 +49,7 @@ class Settings:
     def __post_init__(self) -> None:
         require(self.trials >= 1, "trials", self.trials, "1 or more")
         require(self.window >= 1, "window", self.window, "1 or more")
-        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(0 <= self.seed < 2**63, "seed", self.seed, "0 to below 2^63")
         require(self.retries >= 0, "retries", self.retries, "0 or more")
 
 
@@ -69,14 +69,18 @@ def construct(factory: Callable[..., Any], table: Mapping[str, Any], place: str,
     Raises:
         InputError: naming the place, the value and what is allowed.
     """
-    signature = inspect.signature(factory, eval_str=True)
+    try:
+        signature = inspect.signature(factory, eval_str=True)
+        signature.bind_partial(*fixed)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place}.name: is no {place} ({error})") from None
     takes = {p.name: p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
     keywords = {}
     for key, value in table.items():
         require_known(key, takes, place=f"{place}.", owner=f"[{place}]")
-        annotation = takes[key].annotation
+        annotation = Any if takes[key].annotation is inspect.Parameter.empty else takes[key].annotation
         if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
-            keywords[key] = construct(annotation, value, f"{place}.{key}")  # type: ignore[arg-type]  # a class
+            keywords[key] = construct(annotation, value, f"{place}.{key}")
             continue
         try:
             keywords[key] = TypeAdapter(annotation).validate_python(value, strict=True)
@@ -136,7 +140,7 @@ class Config:
         module, _, attribute = names.get(name, name).partition(":")
         try:
             found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise InputError(f"{table}.name: {name} can't be imported ({error})") from None
         return found
 
@@ -190,7 +194,7 @@ def _assign(tables: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: takes table.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()
     for parent in parents:
         tables = tables.setdefault(parent, {})
@@ -221,11 +225,15 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Config:
     """
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not TOML ({error})") from None
     for override in overrides:
         _assign(tables, override)
     try:
-        return Config(tables)
+        config = Config(tables)
     except InputError as error:
         raise error.at(f"{path}: ") from None
+    # The data are found again when the search is resumed from another folder.
+    if isinstance(data := config.tables.get("proxy", {}).get("path"), str):
+        config.tables["proxy"]["path"] = str(Path(data).expanduser().resolve())
+    return config

@@ -8,7 +8,9 @@ from tabulate import tabulate
 from mnas import config
 from mnas.report import millions
 from mnas.reward import Reward
-from search_space import SPACES, Architecture, InputError, Space, cost
+from search_space import SPACES, Architecture, InputError, Space
+from search_space.cost import cost
+from search_space.errors import require
 from search_space.scaling import Factors, scale
 from search_space.zoo import ZOO
 
@@ -77,8 +79,7 @@ def space_text(space: Space, reward: Reward | None, count: int) -> str:
     Raises:
         InputError: when `count` is below 1.
     """
-    if count < 1:
-        raise InputError(f"count: {count}; takes 1 or more")
+    require(1 <= count <= 1_000_000, "count", count, "1 to 1,000,000")
     inside = [[name, _membership(space, known)] for name, known in ZOO.items()]
     return "\n".join(
         [

@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mnas import __version__, report
-from mnas.journal import Log
-from search_space import Architecture, InputError, cost
+from mnas.log import Log
+from search_space import Architecture, InputError
+from search_space.cost import cost
 
 FORMAT = "mnas-spec"
 VERSION = 1
@@ -42,7 +44,7 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
         if not top:
             raise InputError(f"{log.run}: no trial has an accuracy yet; nothing to export")
         trial = top[0].trial
-    architecture, outcome = report.architecture(log, trial), log.outcomes.get(trial)
+    architecture, outcome = log.architecture(trial), log.outcomes.get(trial)
     if outcome is None or outcome.failure:
         why = f"failed ({outcome.failure.kind})" if outcome and outcome.failure else "is not done"
         raise InputError(f"trial: {trial} {why}; nothing to export")
@@ -60,11 +62,18 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
         "sessions": [asdict(session) for session in log.sessions],
     }
     accuracy = {"validation": outcome.accuracy, "curve": list(outcome.curve), "reward": outcome.reward}
-    return spec(architecture, f"{log.run.name}-trial{trial}", accuracy=accuracy, provenance=provenance)
+    name = re.sub(r"[^\w-]+", "-", log.run.resolve().name)
+    return spec(architecture, f"{name}-trial{trial}", accuracy=accuracy, provenance=provenance)
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON to `path`, whole or not at all."""
+    """Write JSON to `path`, whole or not at all.
+
+    Raises:
+        InputError: when something else than a file is there.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a file; takes the name of one to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -84,7 +93,7 @@ def read(path: Path) -> tuple[str, Architecture]:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a spec, not even JSON ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"{path}: not a spec; takes what mnas export or mnas zoo writes")
@@ -94,7 +103,11 @@ def read(path: Path) -> tuple[str, Architecture]:
         architecture = Architecture.from_json(data.get("architecture"))
     except InputError as error:
         raise error.at(f"{path}: ") from None
-    for field, true in (("digest", architecture.digest), *cost(architecture)._asdict().items()):
-        if field != "activations" and data.get(field) != true:
+    name = data.get("name")
+    # It becomes part of file names: it must not lead out of a folder.
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"{path}: name is {name!r}; takes letters, digits, '.', '_' and '-'")
+    for field, true in spec(architecture, name).items():
+        if data.get(field) != true:
             raise InputError(f"{path}: {field} is {data.get(field)!r}, its architecture's is {true!r}; edited by hand?")
-    return str(data.get("name", path.stem)), architecture
+    return name, architecture

@@ -3,17 +3,22 @@
 import itertools
 import logging
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
 from tqdm import tqdm
 
-from mnas.journal import Log, Outcome
+from mnas.journal import no_follow
+from mnas.log import Log, Outcome
 from mnas.report import millions
 
 
 class _LogFile(logging.FileHandler):
+    def _open(self) -> TextIOWrapper:
+        return TextIOWrapper(open(self.baseFilename, "ab", opener=no_follow), "utf-8", line_buffering=True)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's own name
         """Let a full disk pass: the journal says so, and a missing log line harms nobody."""
 

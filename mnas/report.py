@@ -6,14 +6,17 @@ Rows, ranking and Pareto front are functions of the log; `text` and `plot` only 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tabulate import tabulate
 
-from mnas.journal import Log, is_running
+from mnas.journal import is_running
+from mnas.log import Log
 from search_space import Architecture, InputError
 from search_space.cost import Metric
+from search_space.errors import printable, require, require_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +67,14 @@ def pareto(trained: Sequence[Row], cost: Metric) -> list[Row]:
 
 
 def metric(log: Log) -> Metric:
-    """Return the cost that the run's reward counts."""
-    name: Metric = log.header.config.get("reward", {}).get("cost", "macs")
-    return name
-
-
-def architecture(log: Log, trial: int) -> Architecture:
-    """Return the architecture of a trial.
+    """Return the cost that the run's reward counts.
 
     Raises:
-        InputError: when the trial was not asked.
+        InputError: when the run names none that is known.
     """
-    if trial not in log.asks:
-        raise InputError(f"trial: {trial}; {log.run} has 0 to {len(log.asks) - 1}")
-    return log.space().decode(log.asks[trial].genotype)
+    name: Metric = log.header.config.get("reward", {}).get("cost", "macs")
+    require_known(str(name), get_args(Metric), place=f"{log.run}: reward.cost: ", owner="it")
+    return name
 
 
 def state(log: Log) -> str:
@@ -111,7 +108,7 @@ def summary(log: Log, count: int = 5) -> dict[str, Any]:
         "child_seconds": round(sum(outcome.seconds for outcome in log.outcomes.values()), 1),
         "config": log.header.config,
         "config_digest": log.header.config_digest,
-        "best": [asdict(row) | {"stages": list(architecture(log, row.trial).block_strings)} for row in top],
+        "best": [asdict(row) | {"stages": list(log.architecture(row.trial).block_strings)} for row in top],
         "pareto": [asdict(row) for row in pareto(rows(log), metric(log))],
         "failures": [
             {
@@ -184,7 +181,7 @@ def text(log: Log, count: int = 5) -> str:
     top = best(log, count)
     if top:
         lines += ["", "Best trials by reward", _trial_table(top)]
-        lines += ["", f"Trial {top[0].trial}, stage by stage", stage_table(architecture(log, top[0].trial))]
+        lines += ["", f"Trial {top[0].trial}, stage by stage", stage_table(log.architecture(top[0].trial))]
         lines += [
             "",
             f"Pareto front: no trial is as accurate with fewer {metric(log)}",
@@ -194,7 +191,8 @@ def text(log: Log, count: int = 5) -> str:
         counts = Counter(failure["kind"] for failure in data["failures"])
         lines += ["", "Failures: " + ", ".join(f"{kind} {number}" for kind, number in counts.most_common())]
         lines += [
-            f"  trial {failure['trial']}: {failure['kind']}: {failure['message']}" for failure in data["failures"][:10]
+            f"  trial {failure['trial']}: {failure['kind']}: {printable(failure['message'])}"
+            for failure in data["failures"][:10]
         ]
     if data["state"] == "stopped":
         lines += ["", f"Go on with: mnas resume {log.run}"]
@@ -207,6 +205,7 @@ def plot(log: Log, path: Path) -> None:
     Raises:
         InputError: when matplotlib is not there, or no trial is done.
     """
+    require(path.suffix in (".png", ".svg", ".pdf"), "plot", str(path), "a file ending in .png, .svg or .pdf")
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -247,7 +246,7 @@ def plot(log: Log, path: Path) -> None:
     left.set_xlabel("multiply-adds (millions)" if cost == "macs" else "parameters (millions)")
     left.set_ylabel("validation accuracy (%)")
     left.legend(fontsize=8, loc="lower right")
-    so_far = [max(r.reward for r in shown[: index + 1]) for index in range(len(shown))]
+    so_far = list(accumulate((r.reward for r in shown), max))
     right.scatter([r.trial for r in shown], [r.reward for r in shown], s=14, color="grey", label="trial")
     right.step([r.trial for r in shown], so_far, where="post", color="red", lw=1.5, label="best so far")
     right.set_xlabel("trial")

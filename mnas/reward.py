@@ -45,10 +45,13 @@ class Reward:
         require(0 < self.target < math.inf, "target", self.target, f"a number of {self.cost} above 0")
         for name in ("alpha", "beta"):
             value = getattr(self, name)
-            require(-math.inf < value <= 0, name, value, "0 or less: cost must not be rewarded")
+            require(-10 <= value <= 0, name, value, "-10 to 0: cost must not be rewarded")
 
     def __call__(self, accuracy: float, cost: Cost) -> float:
-        """Return the reward of a network that was trained; one that failed has 0, whatever the formula."""
+        """Return a trial's reward. One that failed has accuracy 0: reward 0, or less with `absolute`.
+
+        So failing is never worth more than training, where `absolute` gives less than 0.
+        """
         ratio = getattr(cost, self.cost) / self.target
         if self.kind == "absolute":
             return absolute(accuracy, ratio, beta=self.beta)

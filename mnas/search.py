@@ -9,18 +9,20 @@ number of workers. Going on with a search is the same loop over a journal that i
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from controllers import Controller
 from mnas.config import Config, Settings
-from mnas.journal import Ask, Fault, Journal, Log, Outcome, Resumed, Retry
+from mnas.journal import Journal, refuse_begun
+from mnas.log import Ask, Log, Outcome, Retry
 from mnas.reward import Reward
 from runners import Job, Result, Runner
 from runners.base import MACHINE_FAULTS
-from search_space import Architecture, Genotype, InputError, Space, cost
+from search_space import Architecture, InputError, Space
+from search_space.cost import cost
 
 logger = logging.getLogger("mnas")
 
@@ -80,30 +82,32 @@ class _Loop:
                 self._ask(trial + settings.window)
 
     def _ask(self, trial: int) -> None:
-        genotype = self._controller.ask(trial)
+        genotype = tuple(self._controller.ask(trial))
         architecture = self._architectures[trial] = self._space.decode(genotype)
+        price = cost(architecture)
+        ask = Ask(
+            trial=trial,
+            genotype=genotype,
+            digest=architecture.digest,
+            macs=price.macs,
+            params=price.params,
+        )
         if trial in self._log.asks:
-            self._check_replay(trial, genotype)
+            self._check_replay(ask)
         else:
-            price = cost(architecture)
-            self._journal.append(
-                Ask(
-                    trial=trial,
-                    genotype=genotype,
-                    digest=architecture.digest,
-                    macs=price.macs,
-                    params=price.params,
-                )
-            )
+            self._journal.append(ask)
         first = self._first.setdefault(architecture.digest, trial)
         if trial not in self._log.outcomes and (first == trial or not self._settings.reuse):
             self._submit(trial)
 
-    def _check_replay(self, trial: int, genotype: Genotype) -> None:
-        if genotype != self._log.asks[trial].genotype:
+    def _check_replay(self, ask: Ask) -> None:
+        """Refuse to go on when this code and machine would not have begun as the journal did."""
+        written = self._log.asks[ask.trial]
+        if replace(written, time=ask.time) != ask:
             versions = ", ".join(f"{name} {version}" for name, version in self._log.sessions[-1].versions.items())
+            what = "asks another" if written.genotype != ask.genotype else "builds another network for"
             raise InputError(
-                f"{self._log.run}: replayed, the controller asks another trial {trial} than the journal has; "
+                f"{self._log.run}: replayed, the search {what} trial {ask.trial} than the journal has; "
                 f"this machine or its packages differ from those that wrote it ({versions})"
             )
 
@@ -136,16 +140,17 @@ class _Loop:
         )
 
     def _receive(self, result: Result) -> None:
-        trial, failure = result.trial, None
-        if result.failure:
-            failure = Fault(kind=result.failure.kind, message=result.failure.message)
+        trial, failure = result.trial, result.failure
+        if failure:
+            if failure.kind == "bad-input":
+                raise InputError(failure.message)  # the user's fault: it teaches nobody
             logger.warning("trial %d failed (%s): %s", trial, failure.kind, failure.message)
-            if result.failure.kind in MACHINE_FAULTS and self._retried[trial] < self._settings.retries:
+            if failure.kind in MACHINE_FAULTS and self._retried[trial] < self._settings.retries:
                 self._retried[trial] += 1
                 self._journal.append(Retry(trial=trial, failure=failure, worker=result.worker, seconds=result.seconds))
                 self._submit(trial)
                 return
-        reward = 0.0 if failure else self._reward(result.accuracy, cost(self._architectures[trial]))
+        reward = self._reward(result.accuracy, cost(self._architectures[trial]))
         outcome = Outcome(
             trial=trial,
             accuracy=result.accuracy,
@@ -192,6 +197,7 @@ def search(config: Config, run: Path, progress: Progress = _quiet) -> Log:
         InputError: when the configuration can't be, the run exists, or the disk is full.
         KeyboardInterrupt: on Ctrl-C; all that was journalled stays, for `resume`.
     """
+    refuse_begun(run)
     parts = Parts.of(config, run)
     with Journal.create(run, config, parts.space) as journal:
         return _run(parts, journal, progress)
@@ -216,5 +222,4 @@ def resume(run: Path, progress: Progress = _quiet, *, trusted: bool = False) -> 
         parts = Parts.of(log.config(trusted=trusted), run)
         if parts.space != log.space():
             raise InputError(f"{run}: this version of mnas has another space of that name than the journal holds")
-        journal.append(Resumed())
         return _run(parts, journal, progress)

@@ -3,14 +3,16 @@
 A child that raises, diverges or runs out of memory is the *architecture's* fault: it teaches the
 controller with accuracy 0. A worker that dies or a time limit that passes is the *machine's* fault:
 the search runs the job again, and only after its last retry counts it against the architecture.
+An InputError (a picture that is no picture) is the *user's* fault: it teaches nobody and ends the search.
 """
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from search_space.architecture import Architecture
+from search_space.errors import InputError
 
-FailureKind = Literal["raised", "diverged", "out-of-memory", "time-limit", "worker-died"]
+FailureKind = Literal["raised", "diverged", "out-of-memory", "time-limit", "worker-died", "bad-input"]
 MACHINE_FAULTS: frozenset[FailureKind] = frozenset({"time-limit", "worker-died"})
 
 
@@ -28,6 +30,8 @@ class Failure:
     @classmethod
     def of(cls, error: Exception) -> "Failure":
         """Name what a child raised, without importing the library that raised it."""
+        if isinstance(error, InputError):
+            return cls("bad-input", str(error))
         text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         if isinstance(error, DivergenceError):
             return cls("diverged", text)
@@ -66,6 +70,10 @@ class Evaluate(Protocol):
         """Raise InputError when networks like this one can't be evaluated; called before a search."""
         ...
 
+    def prepare(self) -> None:
+        """Read what every job needs; called once in each process that carries out jobs, untimed."""
+        ...
+
     def __call__(self, job: Job) -> Result:
         """Return the job's result; raise what the child raises."""
         ...
@@ -77,14 +85,16 @@ class Runner(Protocol):
     `next` hands results over in the order they end. A failure is a result, never an exception.
     """
 
-    workers: int  # how many jobs run at once
-
     def submit(self, job: Job) -> None:
-        """Take a job; it starts when a worker is free."""
+        """Take a job; it starts when a worker is free, by `next` at the latest."""
         ...
 
     def next(self) -> Result:
-        """Wait for the next job to end. Call only while a submitted job has not come back."""
+        """Wait for the next job to end. Call only while a submitted job has not come back.
+
+        Raises:
+            InputError: when no worker can be started.
+        """
         ...
 
     def close(self) -> None:

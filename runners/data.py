@@ -1,7 +1,7 @@
 """Data sets as arrays of bytes: the standard layouts read from disk, and the embedded digits.
 
 Each data set has a `train` and a `test` part as published. The search sees `train` only, and cuts
-its validation images from it; nothing here opens the test part until `test()` is called.
+its validation images from it; nothing here opens the test part until `read("test")` is called.
 """
 
 import gzip
@@ -9,7 +9,6 @@ import importlib.util
 import lzma
 import pickle
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal, Protocol
@@ -161,13 +160,26 @@ class Idx:
         return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
+class _Noted:
+    """Stands where a pickle asks for a NumPy object: notes what it is told, and does nothing.
+
+    The real ones trust their pickles; a crafted dtype makes them follow pointers out of the file.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments, self.state = arguments, ()
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
 class _ArraysOnly(pickle.Unpickler):
-    """Reads pickles of NumPy arrays, strings and containers; anything else in them is refused."""
+    """Reads pickles of byte arrays, strings and containers; anything else in them is refused."""
 
     _ALLOWED: ClassVar = {
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("numpy.core.multiarray", "_reconstruct"): _Noted,
+        ("numpy", "ndarray"): _Noted,
+        ("numpy", "dtype"): _Noted,
     }
 
     def find_class(self, module: str, name: str) -> Any:
@@ -202,7 +214,10 @@ class Cifar10:
         try:
             with _decompressed(path) as file:
                 content = _ArraysOnly(file, encoding="bytes").load()
-            pixels = np.asarray(content[b"data"], np.uint8).reshape(-1, 3, 32, 32)
+            _, _, kind, by_column, raw = content[b"data"].state
+            if kind.arguments[0] not in (b"u1", "u1") or by_column:
+                raise ValueError("its data are not bytes, row by row")
+            pixels = np.frombuffer(raw, np.uint8).reshape(-1, 3, 32, 32)
             labels = np.asarray(content[b"labels"], np.int64)
         except Exception as error:  # a hostile pickle may raise anything
             raise InputError(f"path: {path} is not a CIFAR-10 batch ({error})") from None
@@ -218,20 +233,22 @@ class _Files:
         self._paths, self._size = paths, size
 
     def __getitem__(self, indices: NDArray[np.int64]) -> Bytes:
-        with ThreadPoolExecutor(4) as threads:  # Pillow decodes outside the interpreter's lock
-            return np.stack(list(threads.map(self._decode, indices.tolist())))
+        return np.stack([self._decode(self._paths[index]) for index in indices.tolist()])
 
-    def _decode(self, index: int) -> Bytes:
+    def _decode(self, path: Path) -> Bytes:
         from PIL import Image
 
-        with Image.open(self._paths[index]) as picture:
-            picture.draft("RGB", (self._size, self._size))  # JPEGs decode at half, a quarter … when large
-            width, height = picture.size
-            side = min(width, height)
-            left, top = (width - side) // 2, (height - side) // 2
-            square = picture.convert("RGB").resize(
-                (self._size, self._size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
-            )
+        try:
+            with Image.open(path) as picture:
+                picture.draft("RGB", (self._size, self._size))  # JPEGs decode at half, a quarter … when large
+                width, height = picture.size
+                side = min(width, height)
+                left, top = (width - side) // 2, (height - side) // 2
+                square = picture.convert("RGB").resize(
+                    (self._size, self._size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
+                )
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
+            raise InputError(f"path: {path} is no picture that can be read ({error})") from None
         return np.asarray(square).transpose(2, 0, 1)
 
 
@@ -246,7 +263,7 @@ class ImageFolder:
 
     def __init__(self, path: str | None = None, size: int = 224) -> None:
         self._root, self._size = _directory(path), size
-        self._classes = sorted(entry.name for entry in (self._root / "train").glob("*") if entry.is_dir())
+        self._classes = sorted(entry.name for entry in (self._root / "train").glob("[!.]*") if entry.is_dir())
         if not self._classes:
             raise InputError(f"path: {self._root} holds no image folder; looked for train/CLASS/*.jpg")
 

@@ -19,8 +19,8 @@ _DEFAULT = Recipe()
 class ProxyTask:
     """Train a child on the training images, measure it on validation images cut from them.
 
-    The data are read on the first job and stay in the process. The job's seed fixes the result bit
-    for bit on one machine: threads are pinned, because sums depend on how they are divided.
+    The data are read once and stay in the process. On a CPU the job's seed fixes the result bit for
+    bit on one machine: threads are pinned, because sums depend on how they are divided.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ProxyTask:
     ) -> None:
         require(0 < val_fraction < 1, "val_fraction", val_fraction, "a number between 0 and 1")
         require(size >= 1, "size", size, "1 pixel or more")
-        require(threads >= 1, "threads", threads, "1 or more")
+        require(1 <= threads <= 1024, "threads", threads, "1 to 1,024")
         has_gpu = torch.cuda.is_available()
         require(device != "cuda" or has_gpu, "device", device, "cpu or auto here: torch finds no GPU")
         self.recipe, self.val_fraction, self.threads = recipe, val_fraction, threads
@@ -57,9 +57,22 @@ class ProxyTask:
                 raise InputError(f"space.{field}: {asked}, but {self._name} has {found}")
 
     @cached_property
-    def _images(self) -> tuple[Images, Images, Normalise]:
-        images, validation = split(self.data.read("train"), self.val_fraction)
-        return images, validation, Normalise.of(images)
+    def images(self) -> tuple[Images, Images]:
+        """The images to train on, and those to measure on; the data set's test part is not read."""
+        return split(self.data.read("train"), self.val_fraction)
+
+    @cached_property
+    def _normalise(self) -> Normalise:
+        return Normalise.of(self.images[0])
+
+    def prepare(self) -> None:
+        """Pin the threads and read the data.
+
+        Raises:
+            InputError: when the data can't be read.
+        """
+        torch.set_num_threads(self.threads)
+        _ = self._normalise
 
     def __call__(self, job: Job) -> Result:
         """Train and measure one child.
@@ -67,9 +80,9 @@ class ProxyTask:
         Raises:
             DivergenceError: when its loss is no longer finite.
         """
-        images, validation, normalise = self._images
+        self.prepare()  # threads may have been set since
+        (images, validation), normalise = self.images, self._normalise
         start = time.perf_counter()
-        torch.set_num_threads(self.threads)
         torch.manual_seed(job.seed)
         size = job.architecture.resolution
         network = build(job.architecture, bn_momentum=self.recipe.bn_momentum)

@@ -133,7 +133,7 @@ def train(
         normalise: from bytes to numbers.
         size: pixels a side that the network takes.
         seed: fixes the order of the images and the augmentation. Dropout uses torch's global state.
-        after_epoch: called between epochs with the network in training mode.
+        after_epoch: called after each epoch; it may leave the network in evaluation mode.
 
     Raises:
         DivergenceError: when an epoch's loss is not finite.

@@ -1,7 +1,7 @@
 """What can be built, and what it costs. Imports none of the other rooms; torch only in `network`."""
 
 from search_space.architecture import Architecture, Block, Stage
-from search_space.cost import Cost, cost
+from search_space.cost import Cost
 from search_space.errors import InputError
 from search_space.space import Decision, Genotype, Space
 
@@ -21,5 +21,4 @@ __all__ = [
     "InputError",
     "Space",
     "Stage",
-    "cost",
 ]

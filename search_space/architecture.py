@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Self, get_args
 
@@ -50,8 +50,8 @@ class Block(NamedTuple):
     out_size: int
 
 
-def _check_int(name: str, value: object, least: int = 1) -> None:
-    require(type(value) is int and value >= least, name, value, f"an integer of {least} or more")
+def _check_int(name: str, value: object, least: int = 1, most: int = 1_000_000) -> None:
+    require(type(value) is int and least <= value <= most, name, value, f"an integer from {least} to {most:,}")
 
 
 def _check_share(name: str, value: object) -> None:
@@ -102,17 +102,17 @@ class Stage:
     def __post_init__(self) -> None:
         _check_choice("op", self.op, get_args(Op))
         require(
-            type(self.kernel) is int and self.kernel >= 1 and self.kernel % 2 == 1,
+            type(self.kernel) is int and 1 <= self.kernel <= 99 and self.kernel % 2 == 1,
             "kernel",
             self.kernel,
-            "an odd integer",
+            "an odd integer from 1 to 99",
         )
         _check_int("stride", self.stride)
         _check_int("channels", self.channels)
-        _check_int("repeats", self.repeats)
+        _check_int("repeats", self.repeats, most=1000)
         if self.op == "mbconv":
             # Expansion 1 is sepconv, so that one network has one description.
-            _check_int("expansion", self.expansion, least=2)
+            _check_int("expansion", self.expansion, least=2, most=1000)
         else:
             require(self.expansion == 1, "expansion", self.expansion, f"1 with op {self.op}")
         _check_share("se_ratio", self.se_ratio)
@@ -123,7 +123,7 @@ class Stage:
         parts = [_CODE_OF[self.op], f"r{self.repeats}", f"k{self.kernel}", f"s{self.stride}"]
         parts += [f"e{self.expansion}"] if self.op == "mbconv" else []
         parts += [f"c{self.channels}"]
-        parts += [f"se{self.se_ratio:g}"] if self.se_ratio else []
+        parts += [f"se{self.se_ratio!r}"] if self.se_ratio else []
         # timm: identity is the default of ds and ir, no skip that of cn.
         default: Skip = "none" if self.op == "conv" else "identity"
         words = {"none": "noskip", "identity": "skip", "pool": "pool"}
@@ -139,19 +139,26 @@ class Stage:
         """
         code, *tokens = text.split("_")
         require_known(code, _CODES, place=f"{text!r}: ", owner="a block")
-        found: dict[str, Any] = {"op": _CODES[code], "skip": "none" if code == "cn" else "identity"}
+        found: dict[str, Any] = {"op": _CODES[code]}
+        skips = {"noskip": "none", "skip": "identity", "pool": "pool"}
         names = {"r": "repeats", "k": "kernel", "s": "stride", "e": "expansion", "c": "channels"}
+        field: str
+        value: str | float
         for position, token in enumerate(tokens, start=2):
-            if token in ("noskip", "skip", "pool"):
-                found["skip"] = {"noskip": "none", "skip": "identity", "pool": "pool"}[token]
-            elif match := re.fullmatch(r"se(\d*\.?\d+)", token):
-                found["se_ratio"] = float(match[1])
-            elif match := re.fullmatch(r"([rksec])(\d+)", token):
-                found[names[match[1]]] = int(match[2])
+            if token in skips:
+                field, value = "skip", skips[token]
+            elif match := re.fullmatch(r"se(\d*\.?\d+(?:e-\d+)?)", token):
+                field, value = "se_ratio", float(match[1])
+            elif match := re.fullmatch(r"([rksec])(\d{1,9})", token):
+                field, value = names[match[1]], int(match[2])
             else:
                 raise InputError(
                     f"{text!r}: token {position} is {token!r}; takes rN, kN, sN, eN, cN, se0.N, noskip, skip, pool"
                 )
+            if field in found:
+                raise InputError(f"{text!r}: token {position} is {token!r}; {field} was said before")
+            found[field] = value
+        found.setdefault("skip", "none" if code == "cn" else "identity")
         try:
             return cls(**_fields(cls, found, "block"))
         except InputError as error:
@@ -180,7 +187,7 @@ class Architecture:
     bn_eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        require(len(self.stages) > 0, "stages", self.stages, "at least one stage")
+        require(1 <= len(self.stages) <= 1000, "stages", len(self.stages), "1 to 1,000 stages")
         for name in ("stem_channels", "stem_stride", "head_channels", "in_channels", "resolution", "classes"):
             _check_int(name, getattr(self, name))
         _check_choice("activation", self.activation, get_args(Activation))
@@ -237,6 +244,7 @@ class Architecture:
         """
         ends = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("stages",)}
         del ends["drop_connect"]  # resolved into the blocks
+        ends["dropout"] = float(self.dropout)  # 0 and 0.0 are one
         if not any(block.se_channels for block in self.blocks):
             del ends["se_activation"]
         content = json.dumps([ends, [block[1:] for block in self.blocks]], sort_keys=True)
@@ -246,10 +254,6 @@ class Architecture:
     def block_strings(self) -> tuple[str, ...]:
         """The stages as block strings; `Stage.parse` reads them back."""
         return tuple(str(stage) for stage in self.stages)
-
-    def with_blocks(self, *strings: str) -> "Architecture":
-        """Return this architecture with the stages that the block strings describe."""
-        return replace(self, stages=tuple(Stage.parse(text) for text in strings))
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain object that `from_json` reads back."""

@@ -16,6 +16,12 @@ class InputError(ValueError):
         return InputError(f"{place}{self}")
 
 
+def printable(text: str, most: int = 500) -> str:
+    """Return `text` as one line of at most `most` characters that can't steer a terminal."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: most + 1])
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
 def require(ok: bool, name: str, value: object, allowed: str) -> None:
     """Raise `NAME: VALUE; takes ALLOWED` unless `ok`."""
     if not ok:

@@ -109,9 +109,9 @@ def small(
     dropout: float = 0.1,
     drop_connect: float = 0.0,
 ) -> Space:
-    """Return the seven-stage space for images of about 32 pixels: a quarter of the strides is gone.
+    """Return the seven-stage space for images of about 32 pixels.
 
-    The stem and stage 2 keep the resolution, so 32 pixels end at 4 as 224 do at 7.
+    The stem and stage 2 keep the resolution that ImageNet's halve, so 32 pixels end at 4 as 224 do at 7.
     """
     reference = imagenet(
         resolution=resolution,

@@ -40,7 +40,7 @@ class Coefficients:
         Raises:
             InputError: when φ is negative or not a number.
         """
-        require(0 <= phi < math.inf, "phi", phi, "a number of 0 or more")
+        require(0 <= phi <= 20, "phi", phi, "a number from 0 to 20")
         return Factors(width=self.width_base**phi, depth=self.depth_base**phi, resolution=self.resolution_base**phi)
 
 

@@ -68,7 +68,7 @@ class Space:
 
     @property
     def size(self) -> int:
-        """How many genotypes there are; some build the same network (see `canonical`)."""
+        """How many genotypes there are; some build the same network, and share its digest."""
         return math.prod(self.sizes)
 
     def decode(self, genotype: Genotype) -> Architecture:
@@ -107,7 +107,9 @@ class Space:
         for number, fixed in enumerate(self.template.stages):
             decided = {d.field for d in self.decisions if d.stage == number + 1}
             decided |= {"expansion"} if "op" in decided else set()
-            for field in Stage.__dataclass_fields__.keys() - decided:
+            for field in Stage.__dataclass_fields__:
+                if field in decided:
+                    continue
                 self._first((getattr(fixed, field),), architecture, number, field)
         return tuple(self._first(d.choices, architecture, d.stage - 1, d.field) for d in self.decisions)
 
@@ -125,10 +127,6 @@ class Space:
         raise InputError(
             f"stage {number + 1}.{field}: {value} is outside the space; it takes {', '.join(map(str, choices))}"
         )
-
-    def canonical(self, genotype: Genotype) -> Genotype:
-        """Return the first genotype that builds the same network as `genotype`. `[D]`"""
-        return self.encode(self.decode(genotype))
 
     def random(self, rng: np.random.Generator) -> Genotype:
         """Draw a genotype uniformly. `[D]`"""
@@ -155,7 +153,7 @@ class Space:
             if not isinstance(item, Mapping) or {"stage", "field", "choices"} != item.keys():
                 raise InputError(f"{place}: takes an object with stage, field and choices")
             require_known(str(item["field"]), Stage.__dataclass_fields__, place=f"{place}.field ", owner="a decision")
-            if item["stage"] not in range(1, len(template.stages) + 1):
+            if type(item["stage"]) is not int or not 1 <= item["stage"] <= len(template.stages):
                 raise InputError(f"{place}.stage: {item['stage']!r}; takes 1 to {len(template.stages)}")
             if not isinstance(item["choices"], list) or not item["choices"]:
                 raise InputError(f"{place}.choices: takes a list of at least one choice")

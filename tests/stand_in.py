@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from runners.base import DivergenceError, Job, Result
-from search_space import Architecture
+from search_space import Architecture, InputError
 
 
 class Arithmetic:
@@ -19,6 +19,9 @@ class Arithmetic:
         self.sleep = sleep
 
     def check(self, architecture: Architecture) -> None:
+        pass
+
+    def prepare(self) -> None:
         pass
 
     def __call__(self, job: Job) -> Result:
@@ -53,6 +56,35 @@ class Faulty(Arithmetic):
             torch.empty(1 << 60)  # a real allocation that no machine can serve
         if self.how == "time-limit":
             time.sleep(600)
+        if self.how == "bad-input":
+            raise InputError("path: cat.jpg is no picture")
         if self.how == "worker-died":
             os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError(self.how)
+
+
+class Unprepared(Arithmetic):
+    """Can't be made ready: `how` it fails."""
+
+    def __init__(self, *, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def prepare(self) -> None:
+        if self.how == "bad-input":
+            raise InputError("path: no such data")
+        if self.how == "slow":
+            time.sleep(3)
+        else:
+            os._exit(7)
+
+
+class Forking(Arithmetic):
+    """Leaves a grandchild behind that keeps all its files open, and dies."""
+
+    def __call__(self, job: Job) -> Result:
+        if os.fork() == 0:
+            time.sleep(30)
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError

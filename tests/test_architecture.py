@@ -15,7 +15,7 @@ stages = st.builds(
     stride=st.integers(1, 3),
     channels=st.integers(1, 400),
     repeats=st.integers(1, 6),
-    se_ratio=st.sampled_from([0.0, 0.125, 0.25, 0.5]),
+    se_ratio=st.one_of(st.sampled_from([0.0, 0.25, 1 / 24, 1e-5]), st.floats(0, 1, exclude_max=True)),
     skip=st.sampled_from(["none", "identity", "pool"]),
 )
 architectures = st.builds(
@@ -63,6 +63,12 @@ def test_squeeze_width_counts_from_the_blocks_input_channels() -> None:
     assert [block.se_channels for block in ZOO["efficientnet-b0"].blocks[:3]] == [8, 4, 6]
 
 
+def test_whole_numbers_written_as_such_do_not_change_the_digest() -> None:
+    lite = ZOO["efficientnet-lite0"]
+    assert replace(lite, dropout=0).digest == replace(lite, dropout=0.0).digest
+    assert replace(lite, drop_connect=0).digest == replace(lite, drop_connect=0.0).digest
+
+
 def test_drop_connect_grows_with_depth_from_zero() -> None:
     blocks = ZOO["efficientnet-b0"].blocks
     assert len(blocks) == 16
@@ -97,11 +103,12 @@ def test_different_blocks_have_different_digests(one: Architecture, other: Archi
     [
         ("xx_r1", "xx: unknown; a block takes cn, ds, ir"),
         ("ir_r2_k5_s2_e6_c40_foo", "token 7 is 'foo'; takes rN"),
+        ("ir_r2_k5_s2_e6_c40_r3", "token 7 is 'r3'; repeats was said before"),
         ("ir_r2_k5_s2_e6", "block.channels: missing"),
-        ("ir_r2_k4_s2_e6_c40", "kernel: 4; takes an odd integer"),
-        ("ir_r2_k5_s2_e1_c40", "expansion: 1; takes an integer of 2 or more"),
+        ("ir_r2_k4_s2_e6_c40", "kernel: 4; takes an odd integer from 1 to 99"),
+        ("ir_r2_k5_s2_e1_c40", "expansion: 1; takes an integer from 2 to 1,000"),
         ("ds_r2_k5_s2_e6_c40", "expansion: 6; takes 1 with op sepconv"),
-        ("ir_r0_k5_s2_e6_c40", "repeats: 0; takes an integer of 1 or more"),
+        ("ir_r0_k5_s2_e6_c40", "repeats: 0; takes an integer from 1 to 1,000"),
         ("ir_r1_k5_s2_e6_c40_se1.5", "se_ratio: 1.5; takes a number from 0 to below 1"),
     ],
 )
@@ -117,7 +124,7 @@ def test_a_bad_block_string_is_refused_by_its_token(text: str, says: str) -> Non
         ({"classes": "ten"}, "architecture.classes: 'ten'; takes an integer"),
         ({"resolution": True}, "architecture.resolution: True"),
         ({"clases": 10}, "architecture.clases: unknown (did you mean classes?)"),
-        ({"stages": []}, "stages: (); takes at least one stage"),
+        ({"stages": []}, "stages: 0; takes 1 to 1,000 stages"),
         ({"stages": [{"op": "conv"}]}, "architecture.stage 1.kernel: missing"),
         ({"stages": [{"op": "cnov", "kernel": 3, "stride": 1, "channels": 8, "repeats": 1}]}, "stage 1.op: 'cnov'"),
         ({"stages": 7}, "takes a list of stages"),

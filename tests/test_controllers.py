@@ -204,7 +204,7 @@ def test_one_update_makes_the_better_half_likelier() -> None:
     [
         ("ppo", "lr", 0.0, "controller.lr: 0.0; takes a number between 0 and 1"),
         ("ppo", "clip", 2.0, "controller.clip: 2.0"),
-        ("ppo", "batch", 1, "controller.batch: 1; takes 2 trials an update or more"),
+        ("ppo", "batch", 1, "controller.batch: 1; takes 2 to 10,000 trials an update"),
         ("ppo", "passes", 0, "controller.passes: 0"),
         ("ppo", "entropy", float("nan"), "controller.entropy: nan"),
         ("evolution", "population", 1, "controller.population: 1; takes 2 or more"),

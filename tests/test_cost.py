@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search_space import Architecture, Cost, Decision, Space, Stage, cost
-from search_space.cost import block_cost, cheapest
+from search_space import Architecture, Cost, Decision, Space, Stage
+from search_space.cost import block_cost, cheapest, cost
 from search_space.mnasnet import tiny
 from search_space.zoo import ZOO
 from tests import golden

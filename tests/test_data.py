@@ -101,6 +101,27 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(cifar: Path, t
     assert not (tmp_path / "owned").exists()
 
 
+def test_a_pickle_with_a_crafted_array_is_refused_before_numpy_sees_it(cifar: Path) -> None:
+    """An object array of raw bytes would be followed as pointers."""
+    crafted = pickle.dumps({b"labels": [1], b"data": np.zeros(3072, np.int64)}, protocol=3)
+    text = crafted.replace(b"numpy._core.multiarray", b"numpy.core.multiarray").replace(b"i8", b"O8")
+    (cifar / "cifar-10-batches-py" / "data_batch_4").write_bytes(text)
+    with pytest.raises(InputError, match=r"data_batch_4 is not a CIFAR-10 batch .*its data are not bytes"):
+        open_data("cifar10", str(cifar), 32).read("train")
+
+
+def test_a_file_that_is_no_picture_is_named(folder: Path) -> None:
+    (folder / "train" / "cat" / "0.jpg").write_bytes(b"\xff\xd8 not really")
+    images = open_data("imagefolder", str(folder), 32).read("train")
+    with pytest.raises(InputError, match=r"cat/0.jpg is no picture that can be read"):
+        images.batch(np.arange(3))
+
+
+def test_hidden_folders_are_no_classes(folder: Path) -> None:
+    (folder / "train" / ".ipynb_checkpoints").mkdir()
+    assert open_data("imagefolder", str(folder), 32).classes == 2
+
+
 @pytest.mark.parametrize("content", [b"", b"\x80\x02}", b"hello", cifar_batch([1, 2])[:3000]])
 def test_a_broken_cifar_batch_is_named(cifar: Path, content: bytes) -> None:
     (cifar / "cifar-10-batches-py" / "data_batch_2").write_bytes(content)

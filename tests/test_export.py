@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from mnas import export
-from mnas.journal import Log
+from mnas.log import Log
 from mnas.report import best
 from mnas.search import search
-from search_space import InputError, cost
+from search_space import InputError
+from search_space.cost import cost
 from search_space.zoo import ZOO
 from tests.test_search import config
 
@@ -60,6 +61,9 @@ def test_a_trial_without_accuracy_is_refused(tmp_path: Path) -> None:
         ({"architecture": None}, "architecture: NoneType found"),
         ({"macs": 5}, "macs is 5, its architecture's is 385814752; edited by hand?"),
         ({"digest": "x"}, "digest is 'x'"),
+        ({"blocks": []}, "blocks is [], its architecture's is ['ds_r1"),
+        ({"name": "../../x"}, "name is '../../x'; takes letters"),
+        ({"name": {}}, "name is {}"),
     ],
 )
 def test_what_is_no_spec_is_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
@@ -76,3 +80,10 @@ def test_what_is_not_even_json_is_refused(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(InputError, match=f"{path}: not a spec"):
         export.read(path)
+
+
+def test_a_spec_is_not_written_over_a_folder_or_a_device(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/null"), Path()):
+        with pytest.raises(InputError, match="not a file; takes the name of one to write"):
+            export.write(path, {})
+    assert Path("/dev/null").is_char_device()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mnas import journal
 from mnas.config import Config
-from mnas.journal import Ask, Fault, Journal, Outcome, Resumed, Retry
+from mnas.journal import Journal, is_running
+from mnas.log import Ask, Outcome, Retry, read
+from runners import Failure
 from search_space import InputError
 from search_space.mnasnet import tiny
 from tests.conftest import ROOT
@@ -22,7 +23,7 @@ OUTCOME = Outcome(trial=0, accuracy=0.5, reward=0.4, curve=(0.25, 0.5), seconds=
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     written = Journal.create(tmp_path / "run", CONFIG, SPACE)
-    for record in (ASK, Retry(trial=0, failure=Fault(kind="worker-died", message="-9"), worker="0", seconds=1.0)):
+    for record in (ASK, Retry(trial=0, failure=Failure(kind="worker-died", message="-9"), worker="0", seconds=1.0)):
         written.append(record)
     written.append(OUTCOME)
     written.close()
@@ -30,7 +31,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_reads_back(run: Path) -> None:
-    log = journal.read(run)
+    log = read(run)
     assert log.asks == {0: ASK}
     assert log.outcomes == {0: OUTCOME}
     assert [retry.failure.kind for retry in log.retries] == ["worker-died"]
@@ -48,28 +49,28 @@ def test_each_line_is_json_that_other_tools_read(run: Path) -> None:
 def test_a_line_is_on_the_disk_when_append_returns(tmp_path: Path) -> None:
     written = Journal.create(tmp_path / "run", CONFIG, SPACE)
     written.append(ASK)
-    assert journal.read(tmp_path / "run").asks == {0: ASK}
+    assert read(tmp_path / "run").asks == {0: ASK}
     written.close()
 
 
 def test_going_on_appends(run: Path) -> None:
     written = Journal.reopen(run)
-    written.append(Resumed())
     written.append(Ask(trial=1, genotype=(1,) * 30, digest="e", macs=1, params=1))
+    written.append(Ask(trial=2, genotype=(1,) * 30, digest="f", macs=1, params=1))
     written.close()
-    log = journal.read(run)
-    assert sorted(log.asks) == [0, 1]
+    log = read(run)
+    assert sorted(log.asks) == [0, 1, 2]
     assert len(log.sessions) == 2
 
 
 def test_a_torn_last_line_is_forgotten_and_written_over(run: Path) -> None:
     path = run / "journal.jsonl"
     path.write_bytes(path.read_bytes()[:-10])
-    assert journal.read(run).outcomes == {}
+    assert read(run).outcomes == {}
     written = Journal.reopen(run)
     written.append(OUTCOME)
     written.close()
-    assert journal.read(run).outcomes == {0: OUTCOME}
+    assert read(run).outcomes == {0: OUTCOME}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,12 @@ def test_a_torn_last_line_is_forgotten_and_written_over(run: Path) -> None:
             "trial 4 is asked where 1",
         ),
         ("", "line 3: "),
+        ('{"event": "outcome", "trial": 0, "accuracy": 1.5, "reward": 0.5}', "line 3: outcome.accuracy: "),
+        ('{"event": "outcome", "trial": 0, "accuracy": 0.5, "reward": NaN}', "line 3: "),
+        (
+            '{"event": "outcome", "trial": 0, "accuracy": 0.5, "reward": 0.5, "reused_from": 9}',
+            "line 3: trial 0 is said to reuse 9, which has no outcome",
+        ),
     ],
 )
 def test_a_broken_inner_line_is_an_error_that_names_it(run: Path, line: str, says: str) -> None:
@@ -94,7 +101,7 @@ def test_a_broken_inner_line_is_an_error_that_names_it(run: Path, line: str, say
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:2], line, *lines[2:]]) + "\n")
     with pytest.raises(InputError) as caught:
-        journal.read(run)
+        read(run)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -115,7 +122,7 @@ def test_a_broken_inner_line_is_an_error_that_names_it(run: Path, line: str, say
 def test_what_is_no_journal_of_this_version_is_refused(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "journal.jsonl").write_text(content)
     with pytest.raises(InputError) as caught:
-        journal.read(tmp_path)
+        read(tmp_path)
     assert says in str(caught.value)
 
 
@@ -135,11 +142,11 @@ def test_a_second_search_in_a_run_directory_is_refused(run: Path) -> None:
 
 def test_one_writer_at_a_time(run: Path) -> None:
     written = Journal.reopen(run)
-    assert journal.is_running(run)
+    assert is_running(run)
     with pytest.raises(InputError, match=f"process {os.getpid()} on .* is writing this run"):
         Journal.reopen(run)
     written.close()
-    assert not journal.is_running(run)
+    assert not is_running(run)
     Journal.reopen(run).close()
 
 
@@ -160,12 +167,13 @@ def test_a_full_disk_is_one_error_and_loses_nothing(run: Path) -> None:
     written = Journal.reopen(run)
     with Path("/dev/full").open("wb", buffering=0) as full:
         kept, written._file = written._file, full
+        written._pending = None
         with pytest.raises(InputError, match=f"No space left on device; what is written is kept.*mnas resume {run}"):
             written.append(Ask(trial=1, genotype=(1,) * 30, digest="e", macs=1, params=1))
     assert sorted(written.log.asks) == [0]
     kept.close()
     written.close()
-    assert sorted(journal.read(run).asks) == [0]
+    assert sorted(read(run).asks) == [0]
 
 
 def test_a_disk_that_fills_in_the_middle_of_a_line_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
@@ -173,7 +181,8 @@ def test_a_disk_that_fills_in_the_middle_of_a_line_leaves_a_run_that_goes_on(tmp
     program = f"""
 import resource, signal
 from pathlib import Path
-from mnas.journal import Ask, Journal
+from mnas.journal import Journal
+from mnas.log import Ask
 from tests.test_journal import CONFIG, SPACE
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal.create(Path({str(tmp_path / "run")!r}), CONFIG, SPACE)
@@ -184,9 +193,53 @@ for trial in range(9):
 """
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert "File too large; what is written is kept" in ended.stderr
-    log = journal.read(tmp_path / "run")
+    log = read(tmp_path / "run")
     whole = (tmp_path / "run" / "journal.jsonl").read_bytes()
     assert 0 < len(log.asks) < 9
     assert log.size < len(whole)  # the torn line is there
     Journal.reopen(tmp_path / "run").close()
-    assert journal.read(tmp_path / "run").asks == log.asks
+    assert read(tmp_path / "run").asks == log.asks
+
+
+def test_a_changed_configuration_is_refused(run: Path) -> None:
+    path = run / "journal.jsonl"
+    path.write_text(path.read_text().replace('"trials":3', '"trials":4', 1))
+    with pytest.raises(InputError, match="line 1: the configuration was changed after the search had begun"):
+        read(run)
+
+
+@pytest.mark.parametrize("name", ["lock", "journal.jsonl"])
+def test_a_strangers_links_are_not_written_through(run: Path, tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "mine"
+    mine.write_bytes((run / "journal.jsonl").read_bytes() if name == "journal.jsonl" else b"precious")
+    before = mine.read_bytes()
+    (run / name).unlink()
+    (run / name).symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic links"):
+        Journal.reopen(run)
+    assert mine.read_bytes() == before
+
+
+def test_a_search_that_was_begun_meanwhile_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone quicker begins between our look and our lock."""
+    from mnas import journal
+
+    taken = journal._locked
+
+    def slow(run: Path) -> object:
+        monkeypatch.setattr(journal, "_locked", taken)
+        Journal.create(run, CONFIG, SPACE).close()
+        return taken(run)
+
+    monkeypatch.setattr(journal, "_locked", slow)
+    with pytest.raises(InputError, match="a search was begun here"):
+        Journal.create(tmp_path / "run", CONFIG, SPACE)
+
+
+def test_a_journal_that_was_cut_inside_its_header_can_be_begun_again(run: Path) -> None:
+    path = run / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="empty; nothing was searched here yet"):
+        Journal.reopen(run)
+    Journal.create(run, CONFIG, SPACE).close()
+    assert read(run).asks == {}

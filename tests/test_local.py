@@ -14,8 +14,8 @@ from runners import Evaluate, Job, Runner
 from runners.local import InProcess, ProcessPool, local
 from search_space import InputError
 from search_space.mnasnet import tiny
-from tests.conftest import ROOT
-from tests.stand_in import Arithmetic, Faulty
+from tests.conftest import ROOT, alive, wait_for
+from tests.stand_in import Arithmetic, Faulty, Forking, Unprepared
 
 Start = Callable[..., Runner]
 ARCHITECTURE = tiny().template
@@ -87,7 +87,7 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
         pool.close()
 
 
-def test_a_worker_killed_while_it_waits_fails_no_more_than_one_job() -> None:
+def test_a_worker_killed_while_it_waits_fails_no_job() -> None:
     pool = ProcessPool(Arithmetic(), workers=1)
     try:
         pool.submit(jobs(1)[0])
@@ -95,11 +95,55 @@ def test_a_worker_killed_while_it_waits_fails_no_more_than_one_job() -> None:
         os.kill(pool._pool[0].process.pid or 0, signal.SIGKILL)
         pool._pool[0].process.join()
         pool.submit(jobs(2)[1])
+        assert pool.next().failure is None
+    finally:
+        pool.close()
+
+
+def test_the_time_limit_does_not_count_what_comes_before_the_first_job(start: Start) -> None:
+    results = run(start(Unprepared(how="slow"), time_limit=1.0), 3)
+    assert all(kind is None for _, kind in results.values())
+
+
+def test_an_evaluation_that_finds_its_input_bad_ends_the_run_with_its_own_line(start: Start) -> None:
+    runner = start(Unprepared(how="bad-input"))
+    runner.submit(jobs(1)[0])
+    with pytest.raises(InputError, match=r"^path: no such data$"):
+        runner.next()
+
+
+def test_workers_that_cannot_start_end_the_run_and_name_their_log(tmp_path: Path) -> None:
+    pool = ProcessPool(Unprepared(how="exit"), workers=1, logs=tmp_path / "workers")
+    try:
+        pool.submit(jobs(1)[0])
+        with pytest.raises(InputError, match=r"no worker process can be started \(exit code 7\); see .*workers/0.log"):
+            pool.next()
+    finally:
+        pool.close()
+
+
+def test_a_child_that_failed_leaves_nothing_to_the_next_in_its_worker(tmp_path: Path) -> None:
+    pool = ProcessPool(Faulty(how="out-of-memory", marks=str(tmp_path / "marks")), workers=1)
+    try:
+        for job in jobs(2):
+            pool.submit(job)
+        pool.next()
+        before = pool._pool[0].process.pid
+        assert pool.next().failure is not None
+        assert pool._pool[0].process.pid != before
+    finally:
+        pool.close()
+
+
+def test_a_death_is_seen_though_a_grandchild_holds_the_workers_pipe(tmp_path: Path) -> None:
+    pool = ProcessPool(Forking(), workers=1)
+    try:
+        begun = time.monotonic()
+        pool.submit(jobs(1)[0])
         failure = pool.next().failure
         assert failure is not None
         assert failure.kind == "worker-died"
-        pool.submit(jobs(3)[2])
-        assert pool.next().failure is None
+        assert time.monotonic() - begun < 20
     finally:
         pool.close()
 
@@ -132,7 +176,7 @@ def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
     for job in jobs(4):
         pool.submit(job)
     while not (tmp_path / "marks").exists():
-        time.sleep(0.05)
+        pool.next()
     processes = [worker.process for worker in pool._pool]
     begun = time.monotonic()
     pool.close()
@@ -150,28 +194,25 @@ if __name__ == "__main__":
     pool = ProcessPool(Faulty(how="time-limit", marks={str(tmp_path / "marks")!r}), workers=2)
     for job in jobs(4):
         pool.submit(job)
-    time.sleep(600)
+    while True:
+        pool.next()
 """
     script = tmp_path / "parent.py"
     script.write_text(program)
     parent = subprocess.Popen([sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)})
     marks = tmp_path / "marks"
-    while not (marks / "0").exists() or not (marks / "0").read_text():
-        time.sleep(0.05)
+    wait_for(lambda: (marks / "0").exists() and (marks / "0").read_text())
     child = int((marks / "0").read_text())
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
-        assert time.monotonic() < deadline, "the worker outlived its parent"
-        time.sleep(0.05)
+    wait_for(lambda: not alive(child), seconds=10)
 
 
 @pytest.mark.parametrize(
     ("keywords", "says"),
     [
-        ({"workers": -1}, r"workers: -1; takes 0 \(in this process\) or more"),
-        ({"time_limit": 0.0}, "time_limit: 0.0; takes seconds above 0"),
+        ({"workers": -1}, r"workers: -1; takes 0 \(in this process\) to 1,024"),
+        ({"time_limit": 0.0}, "time_limit: 0.0; takes seconds above 0, to 1,000,000"),
         ({"time_limit": float("nan")}, "time_limit: nan"),
     ],
 )

@@ -6,7 +6,8 @@ import pytest
 import torch
 from fvcore.nn import FlopCountAnalysis
 
-from search_space import Architecture, Stage, cost
+from search_space import Architecture, Stage
+from search_space.cost import cost
 from search_space.network import build
 from search_space.scaling import EFFICIENTNET, scale
 from search_space.zoo import ZOO

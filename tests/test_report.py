@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas import report
-from mnas.journal import Ask, Fault, Journal, Log, Outcome
+from mnas.journal import Journal
+from mnas.log import Ask, Log, Outcome
 from mnas.report import Row
 from mnas.search import search
+from runners import Failure
 from search_space import InputError
 from tests.test_journal import CONFIG, SPACE
 from tests.test_search import config
@@ -93,7 +95,7 @@ def test_a_search_with_nothing_done_has_a_state_and_nothing_else(tmp_path: Path)
 
 
 def test_a_search_of_failures_alone_is_shown(tmp_path: Path) -> None:
-    failed = Outcome(trial=0, accuracy=0.0, reward=0.0, failure=Fault(kind="raised", message="why"))
+    failed = Outcome(trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why"))
     log = unfinished(tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7), failed)
     assert "Failures: raised 1\n  trial 0: raised: why" in report.text(log)
 
@@ -105,8 +107,8 @@ def test_a_search_that_is_being_written_is_running(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_was_not_asked_is_refused(log: Log) -> None:
-    with pytest.raises(InputError, match=r"trial: 99; .* has 0 to 29"):
-        report.architecture(log, 99)
+    with pytest.raises(InputError, match=r"trial: 99; .* has 30, counted from 0"):
+        log.architecture(99)
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
@@ -114,3 +116,14 @@ def test_the_plot_is_a_picture(log: Log, tmp_path: Path, ending: str) -> None:
     report.plot(log, tmp_path / f"search.{ending}")
     content = (tmp_path / f"search.{ending}").read_bytes()
     assert content.startswith(b"\x89PNG" if ending == "png" else b"<?xml")
+
+
+def test_what_a_child_said_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    failed = Outcome(trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why\n\x1b[2Jnot"))
+    log = unfinished(tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7), failed)
+    assert r"trial 0: raised: why\n\x1b[2Jnot" in report.text(log)
+
+
+def test_a_picture_of_an_unknown_kind_is_refused(log: Log, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"plot: '.*x.foo'; takes a file ending in .png, .svg or .pdf"):
+        report.plot(log, tmp_path / "x.foo")

@@ -46,7 +46,7 @@ def test_the_reward_counts_the_cost_it_is_told_to() -> None:
 
 @pytest.mark.parametrize("name", ["alpha", "beta"])
 def test_a_reward_for_being_dearer_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=f"{name}: 0.07; takes 0 or less"):
+    with pytest.raises(InputError, match=f"{name}: 0.07; takes -10 to 0"):
         Reward(target=1.0, **{name: 0.07})
 
 
@@ -54,3 +54,11 @@ def test_a_reward_for_being_dearer_is_refused(name: str) -> None:
 def test_an_impossible_target_is_refused(target: float) -> None:
     with pytest.raises(InputError, match=r"target: .*; takes a number of macs above 0"):
         Reward(target=target)
+
+
+@given(ratios)
+def test_failing_is_never_worth_more_than_training(ratio: float) -> None:
+    for reward in (Reward(target=1e6), Reward(target=1e6, kind="absolute")):
+        cost = Cost(macs=max(1, round(ratio * 1e6)), params=1, activations=1)
+        assert reward(0.0, cost) <= 0
+        assert reward(0.0, cost) < reward(0.01, cost)

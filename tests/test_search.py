@@ -1,7 +1,9 @@
 """Whole searches: one seed is one search, however it is run and however often it is killed."""
 
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from mnas import journal
 from mnas.config import Config
-from mnas.journal import Log
+from mnas.log import Log, read
 from mnas.search import job_seed, resume, search
-from search_space import InputError, cost
-from tests.conftest import ROOT
+from search_space import InputError
+from search_space.cost import cost
+from tests.conftest import ROOT, alive, wait_for
 
 Trials = list[tuple[tuple[int, ...], float, float, tuple[float, ...]]]
 
@@ -76,7 +78,7 @@ def test_a_journal_cut_at_any_byte_goes_on_to_the_same_search(finished: Log, tmp
         run.mkdir()
         (run / "journal.jsonl").write_bytes(whole[:cut])
         assert told(resume(run, trusted=True)) == told(finished), f"cut at byte {cut} of {len(whole)}"
-        assert told(journal.read(run)) == told(finished)
+        assert told(read(run)) == told(finished)
 
 
 def test_finished_trials_are_not_run_again(finished: Log, tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_finished_trials_are_not_run_again(finished: Log, tmp_path: Path) -> Non
     run = tmp_path / "run"
     run.mkdir()
     (run / "journal.jsonl").write_bytes(b"".join(lines[:40]))
-    before = {trial: outcome.time for trial, outcome in journal.read(run).outcomes.items()}
+    before = {trial: outcome.time for trial, outcome in read(run).outcomes.items()}
     after = resume(run, trusted=True).outcomes
     assert len(before) > 10
     assert {trial: after[trial].time for trial in before} == before
@@ -101,9 +103,23 @@ def test_a_journal_of_another_search_is_not_gone_on_with(finished: Log, tmp_path
     run = tmp_path / "run"
     run.mkdir()
     lines = text.replace('"seed":3', '"seed":5', 1).splitlines(keepends=True)
+    header = json.loads(lines[0])
+    header["config_digest"] = Config(header["config"]).digest
+    lines[0] = json.dumps(header) + "\n"
     (run / "journal.jsonl").write_text("".join(lines[:20]))
-    with pytest.raises(InputError, match="replayed, the controller asks another trial 0 than the journal has"):
+    with pytest.raises(InputError, match="replayed, the search asks another trial 0 than the journal has"):
         resume(run, trusted=True)
+
+
+def test_a_network_that_is_built_otherwise_today_is_not_gone_on_with(finished: Log, tmp_path: Path) -> None:
+    lines = (finished.run / "journal.jsonl").read_text().splitlines(keepends=True)[:20]
+    last = max(i for i, line in enumerate(lines) if '"event":"ask"' in line)
+    lines[last] = re.sub(r'"digest":"\w+"', '"digest":"0123456789abcdef"', lines[last])
+    (tmp_path / "journal.jsonl").write_text("".join(lines))
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"replayed, the search builds another network for trial .* \(mnas 0"):
+            resume(tmp_path, trusted=True)
+    assert (tmp_path / "journal.jsonl").read_text() == "".join(lines)  # a resume that fails writes nothing
 
 
 # A space of three networks: every search in it is full of duplicates.
@@ -179,6 +195,16 @@ def test_a_machines_failure_counts_after_its_last_retry(tmp_path: Path) -> None:
     assert (failure.kind, log.outcomes[1].reward, len(log.retries)) == ("worker-died", 0.0, 1)
 
 
+def test_bad_input_found_on_the_way_ends_the_search_and_teaches_nothing(tmp_path: Path) -> None:
+    for workers in (0, 1):
+        run, marks = tmp_path / str(workers), str(tmp_path / f"marks{workers}")
+        faulty = {"name": "tests.stand_in:Faulty", "how": "bad-input", "marks": marks, "times": 1}
+        with pytest.raises(InputError, match=r"^path: cat.jpg is no picture$"):
+            search(config(trials=6, proxy=faulty, runner={"workers": workers}), run)
+        assert 1 not in read(run).outcomes
+        assert told(resume(run, trusted=True)) == told(search(config(trials=6), tmp_path / f"other{workers}"))
+
+
 def test_children_have_seeds_of_their_own() -> None:
     seeds = {job_seed(seed, trial) for seed in range(20) for trial in range(50)}
     assert len(seeds) == 1000
@@ -221,23 +247,9 @@ def group(parent: int) -> list[int]:
     return below
 
 
-def wait_for(condition: Any, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def outcomes(run: Path) -> int:
     path = run / "journal.jsonl"
     return path.read_bytes().count(b'"event":"outcome"') if path.exists() else 0
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_real_training_is_the_same_in_process_on_two_workers_and_through_a_kill(tmp_path: Path) -> None:
@@ -247,7 +259,7 @@ def test_real_training_is_the_same_in_process_on_two_workers_and_through_a_kill(
         done = mnas("search", "quickstart", "--run", run, *SMALL, f"--set=runner.workers={workers}")
         _, errors = done.communicate(timeout=300)
         assert done.returncode == 0, errors
-        logs[workers] = journal.read(run)
+        logs[workers] = read(run)
     killed = tmp_path / "killed"
     victim = mnas("search", "quickstart", "--run", killed, *SMALL)
     wait_for(lambda: outcomes(killed) >= 1)
@@ -260,7 +272,7 @@ def test_real_training_is_the_same_in_process_on_two_workers_and_through_a_kill(
     again = mnas("resume", killed)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
-    assert told(logs[0]) == told(logs[2]) == told(journal.read(killed))
+    assert told(logs[0]) == told(logs[2]) == told(read(killed))
     assert len({accuracy for _, accuracy, _, _ in told(logs[0])}) > 1
 
 
@@ -279,7 +291,7 @@ def test_ctrl_c_stops_in_seconds_says_how_to_go_on_and_leaves_no_process(tmp_pat
     assert "Traceback" not in errors
     assert below
     wait_for(lambda: not any(map(alive, below)), seconds=5)
-    log = journal.read(run)
+    log = read(run)
     assert len(log.outcomes) >= 1
 
 

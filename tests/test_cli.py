@@ -1,0 +1,235 @@
+"""The command line as a user meets it: real processes, their output and their exit codes."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from mnas.search import search
+from search_space.zoo import ZOO
+from tests import golden
+from tests.conftest import ROOT
+from tests.test_search import config
+
+
+def mnas(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mnas", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def good(*arguments: str | Path) -> str:
+    done = mnas(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "run"
+    search(config(trials=8), path)
+    return path
+
+
+def test_inspect_shows_a_run(run: Path) -> None:
+    assert "finished, 8 of 8 trials done" in good("inspect", run)
+    assert json.loads(good("inspect", run, "--json"))["trials"]["done"] == 8
+
+
+def test_inspect_draws_a_picture(run: Path, tmp_path: Path) -> None:
+    good("inspect", run, "--plot", tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_chain_from_a_run_to_b7(run: Path, tmp_path: Path) -> None:
+    assert "validation accuracy" in good("export", run, "-o", tmp_path / "b0.json")
+    table = good("scale", tmp_path / "b0.json", "--table", "efficientnet", "-o", tmp_path / "scaled")
+    assert len(list((tmp_path / "scaled").glob("*.json"))) == 8
+    name = json.loads((tmp_path / "b0.json").read_text())["name"]
+    macs = [json.loads((tmp_path / "scaled" / f"{name}-b{n}.json").read_text())["macs"] for n in range(8)]
+    assert macs == sorted(macs)
+    assert all(f"{count:,}" in table for count in macs)
+
+
+def test_the_published_b0_scales_to_the_published_family(tmp_path: Path) -> None:
+    good("zoo", "efficientnet-b0", "-o", tmp_path / "b0.json")
+    table = good("scale", tmp_path / "b0.json", "--table", "efficientnet")
+    for row in golden.SCALED.values():
+        assert f"{row.params:,}" in table
+        assert f"{row.macs:,}" in table
+
+
+def test_scale_by_phi(tmp_path: Path) -> None:
+    good("zoo", "efficientnet-b0", "-o", tmp_path / "b0.json")
+    table = good("scale", tmp_path / "b0.json", "--phi", "0", "--phi", "1")
+    assert re.search(r"phi0 +1 +1 +224 .* 385,814,752", table)
+    assert re.search(r"phi1 +1.1 +1.2 +258 ", table)
+
+
+def test_space_shows_decisions_size_members_and_costs() -> None:
+    text = good("space", "mnasnet")
+    assert text.startswith("42 decisions, 2.808e+18 genotypes (2,807,929,681,968,365,568)")
+    for name in ZOO:
+        assert re.search(rf"{name} +yes", text)
+    assert "<- target" in good("space", "imagenet", "-n", "100")
+
+
+def test_zoo_lists_the_published_networks() -> None:
+    text = good("zoo")
+    for name, row in golden.ZOO.items():
+        assert re.search(rf"{name} +224 +{row.params:,} +{row.macs:,}", text)
+
+
+def test_every_verb_has_help() -> None:
+    verbs = re.findall(r"^  (\w+) ", good("--help").partition("Commands:")[2], re.MULTILINE)
+    assert {"search", "resume", "inspect", "export", "scale", "space", "zoo"} == set(verbs)
+    for verb in verbs:
+        assert "Usage:" in good(verb, "--help")
+
+
+def test_verbs_that_train_nothing_import_neither_torch_nor_ray(run: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "b0.json"
+    program = f"""
+import sys
+from mnas.cli import main
+for arguments in (["inspect", {str(run)!r}], ["export", {str(run)!r}, "-o", {str(spec)!r}],
+                  ["scale", {str(spec)!r}, "--phi", "1"], ["space", "quickstart", "-n", "10"], ["zoo"]):
+    main(arguments, standalone_mode=False)
+    assert not {{"torch", "ray", "pandas", "matplotlib"}} & set(sys.modules), arguments
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search", "nope"], "nope: no such file, and none of the shipped cifar10, imagenet, quickstart"),
+        (["search", "quickstart", "--set", "search.trails=3"], "search.trails: unknown (did you mean trials?)"),
+        (["search", "quickstart", "--set", "search.trials=lots"], "search.trials: 'lots'; takes an integer"),
+        (["search", "quickstart", "--set", "search.trials=0"], "search.trials: 0; takes 1 or more"),
+        (["search", "quickstart", "--set", "reward.target=10"], "is below the smallest network of the space; takes"),
+        (["search", "cifar10"], "/data/cifar10 is no folder"),
+        (["resume", "nowhere"], "nowhere: no run directory; it holds no journal.jsonl"),
+        (["inspect", "README.md"], "README.md: no run directory; it holds no journal.jsonl"),
+        (["export", "nowhere", "-o", "x.json"], "nowhere: no run directory"),
+        (["scale", "README.md", "--phi", "1"], "README.md: not a spec, not even JSON"),
+        (["scale", "nowhere.json", "--phi", "1"], "nowhere.json: no such file"),
+        (["scale", "mnas", "--phi", "1"], "mnas: Is a directory"),
+        (["inspect"], "Missing argument 'RUN'"),
+        (["inspect", "nowhere", "--top", "-2"], "Invalid value for '--top'"),
+        (["serach"], "No such command 'serach'"),
+        (["zoo", "-o", "x.json"], "zoo: -o x.json takes the name of a network too"),
+        (["space", "nope"], "nor is it one of the spaces mnasnet, mnasnet-small, mnasnet-tiny"),
+        (["space", "mnasnet", "-n", "0"], "count: 0; takes 1 to 1,000,000"),
+        (["zoo", "efficientnet-b1"], "network efficientnet-b1: unknown (did you mean efficientnet-b0?)"),
+        (["zoo", "mnasnet-a1", "-o", "/proc/x/y.json"], "No such file or directory"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], says: str) -> None:
+    done = mnas(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("mnas: ")
+    assert not (ROOT / "x.json").exists()
+
+
+def test_scale_without_a_wish_and_with_a_bad_phi_is_refused(tmp_path: Path) -> None:
+    good("zoo", "efficientnet-b0", "-o", tmp_path / "b0.json")
+    for arguments, says in (
+        ([], "scale: takes --phi N or --table efficientnet"),
+        (["--phi", "-1"], "phi: -1.0; takes a number from 0 to 20"),
+        (["--phi", "1000"], "phi: 1000.0; takes a number"),
+    ):
+        done = mnas("scale", tmp_path / "b0.json", *arguments)
+        assert (done.returncode, says in done.stderr, done.stderr.count("\n")) == (2, True, 1), done.stderr
+
+
+def test_search_on_an_existing_run_refuses_and_points_to_resume(run: Path) -> None:
+    before = (run / "journal.jsonl").read_bytes()
+    done = mnas("search", "quickstart", "--run", run)
+    assert done.returncode == 2
+    assert done.stderr == f"mnas: {run}: a search was begun here; go on with it: mnas resume {run}\n"
+    assert (run / "journal.jsonl").read_bytes() == before
+
+
+def test_a_corrupt_journal_names_its_line(run: Path, tmp_path: Path) -> None:
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join([*lines[:3], b"garbage\n", *lines[3:]]))
+    for verb in ("inspect", "resume"):
+        done = mnas(verb, tmp_path)
+        assert done.returncode == 2
+        assert f"{tmp_path}/journal.jsonl, line 4: " in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line_and_exit_code_2_and_goes_on_later(run: Path, tmp_path: Path) -> None:
+    """A real limit on the size of files stands for the disk."""
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(lines[:6]))
+    limit = sum(map(len, lines[:6])) + 700
+    program = f"""
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+from mnas.cli import main
+main(["resume", "--trust", {str(tmp_path)!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"mnas: {tmp_path}/journal.jsonl: File too large; what is written is kept")
+    assert "Traceback" not in done.stderr
+    assert "finished, 8 of 8" in good("resume", "--trust", tmp_path)
+
+
+def test_a_terminal_has_a_live_line_and_the_log_file_plain_ones(tmp_path: Path) -> None:
+    toml = tmp_path / "run.toml"
+    toml.write_text(
+        """
+        search = {trials = 30, window = 4}
+        space = {name = "mnasnet-tiny"}
+        controller = {name = "random"}
+        reward = {target = 3e6}
+        runner = {workers = 0}
+        proxy = {name = "tests.stand_in:Arithmetic", sleep = 0.05}
+        """
+    )
+    terminal, inside = pty.openpty()
+    termios.tcsetwinsize(inside, (40, 140))
+    command = [sys.executable, "-m", "mnas", "search", str(toml), "--run", str(tmp_path / "run")]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=inside)
+    os.close(inside)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(terminal, 65536)
+        except OSError:  # the other side is closed
+            break
+    os.close(terminal)
+    assert running.wait() == 0
+    text = shown.decode()
+    assert re.search(r"\r30/30 trials \|█+\| .*0 running or waiting, best \d\.\d{4} at \d.\d\dM MACs", text)
+    assert text.count("\n") <= 2
+    log = (tmp_path / "run" / "search.log").read_text()
+    assert len(re.findall(r"trial \d+: accuracy 0\.\d{4}, \d+\.\d\dM MACs, reward", log)) == 30
+
+
+def test_help_and_describing_answer_in_a_second(run: Path) -> None:
+    """Not a benchmark: an import of torch alone takes longer than this on any machine."""
+    for arguments in (["--help"], ["inspect", run], ["space", "quickstart"], ["zoo"]):
+        best = min(_seconds(*arguments) for _ in range(3))
+        assert best < 1.0, arguments
+
+
+def _seconds(*arguments: str | Path) -> float:
+    begun = time.perf_counter()
+    good(*arguments)
+    return time.perf_counter() - begun
