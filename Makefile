@@ -19,7 +19,7 @@ search: $(VENV)/ready
 	$(BIN)/mnas scale $(RUN)/b0.json --table efficientnet -o $(RUN)/scaled
 
 test: $(VENV)/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: $(VENV)/ready
 	$(BIN)/ruff format --check .

@@ -155,6 +155,8 @@ def scale(spec: Path, phis: Sequence[float], table: str | None, output: Path | N
         raise InputError("scale: takes --phi N or --table efficientnet")
     family = describe.family(architecture, factors)
     click.echo(describe.family_table(family, factors))
+    if table:
+        click.echo("The released B1 to B7 are a table set by hand, not powers of 1.2, 1.1 and 1.15: those are --phi.")
     if output:
         for member, scaled in family.items():
             export.write(output / f"{name}-{member}.json", export.spec(scaled, f"{name}-{member}"))

@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ class Config:
                 f"read it, then say --trust"
             )
         module, _, attribute = names.get(name, name).partition(":")
+        if ":" in name and (here := str(Path.cwd())) not in sys.path:
+            sys.path.insert(0, here)  # the user's own file lies where the user stands
         try:
             found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, TypeError, ValueError) as error:

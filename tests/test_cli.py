@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -220,16 +219,3 @@ def test_a_terminal_has_a_live_line_and_the_log_file_plain_ones(tmp_path: Path) 
     assert text.count("\n") <= 2
     log = (tmp_path / "run" / "search.log").read_text()
     assert len(re.findall(r"trial \d+: accuracy 0\.\d{4}, \d+\.\d\dM MACs, reward", log)) == 30
-
-
-def test_help_and_describing_answer_in_a_second(run: Path) -> None:
-    """Not a benchmark: an import of torch alone takes longer than this on any machine."""
-    for arguments in (["--help"], ["inspect", run], ["space", "quickstart"], ["zoo"]):
-        best = min(_seconds(*arguments) for _ in range(3))
-        assert best < 1.0, arguments
-
-
-def _seconds(*arguments: str | Path) -> float:
-    begun = time.perf_counter()
-    good(*arguments)
-    return time.perf_counter() - begun

@@ -1,0 +1,99 @@
+"""What the documents say is what happens: README's commands, code and figures are run."""
+
+import itertools
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mnas import config
+from tests.conftest import ROOT
+from tests.test_cli import mnas
+from tests.test_search import config as small_config
+from tests.test_search import search
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Every `mnas …` line of the README's shell blocks."""
+    lines = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("mnas ")]
+
+
+def test_the_first_code_comes_by_line_15() -> None:
+    assert README[: README.index("```")].count("\n") < 15
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run where README has one, quickly made."""
+    folder = tmp_path_factory.mktemp("readme")
+    search(small_config(trials=6), folder / "runs" / "quickstart")
+    return folder
+
+
+def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> None:
+    ran = set()
+    for command in commands():
+        if command[0] in ("search", "resume"):
+            continue  # whole searches: `make search` and the tests of the search run them
+        done = mnas(*command, cwd=here)
+        assert done.returncode == 0, (command, done.stderr)
+        ran.add(command[0])
+    assert ran == {"inspect", "export", "scale", "space", "zoo"}
+
+
+def test_the_readmes_searches_are_of_shipped_configurations_and_known_options() -> None:
+    searched = [command for command in commands() if command[0] == "search"]
+    assert searched
+    for command in searched:
+        overrides = [value for option, value in itertools.pairwise(command) if option == "--set"]
+        config.load(config.find(command[1]), overrides).settings()
+
+
+def test_the_readmes_controller_runs(tmp_path: Path) -> None:
+    (code,) = [text for kind, text in BLOCKS if kind == "python"]
+    (toml,) = [text for kind, text in BLOCKS if kind == "toml"]
+    assert code.count("\n") <= 25
+    (tmp_path / "hill.py").write_text(code)
+    (tmp_path / "run.toml").write_text(
+        toml
+        + """
+        [search]
+        trials = 12
+        [space]
+        name = "mnasnet-tiny"
+        [reward]
+        target = 3e6
+        [runner]
+        workers = 0
+        [proxy]
+        name = "tests.stand_in:Arithmetic"
+        """
+    )
+    done = mnas("search", "run.toml", "--run", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "finished, 12 of 12 trials done" in done.stdout
+
+
+def test_the_readmes_links_and_pictures_are_there() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_make_knows_the_two_commands() -> None:
+    for target in ("search", "test", "check"):
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(config.SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+def test_each_configurations_head_says_its_command(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith(f"# mnas search {path.stem}")
+    assert tomllib.loads(text)["search"]["trials"] > 0
