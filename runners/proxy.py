@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 
 from runners.base import Job, Result
-from runners.data import DataSet, Images, open_data, split
+from runners.data import DataSet, open_data
+from runners.images import Images, split
 from runners.training import Normalise, Recipe, accuracy, train
 from search_space.architecture import Architecture
 from search_space.errors import InputError, require

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from runners.base import DivergenceError
-from runners.data import Images
+from runners.images import Images
 from search_space.errors import require
 
 _EVALUATION_BATCH = 500

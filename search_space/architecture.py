@@ -240,14 +240,16 @@ class Architecture:
         """Name the network that is built, in 16 hex digits: equal for descriptions that build the same.
 
         Stage boundaries and skips that no block can take do not count; all that changes what is
-        computed, in training too, does.
+        computed, in training too, does. Fields at their default are left out, so that a field that is
+        added some day leaves the digests of today alone.
         """
-        ends = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("stages",)}
-        del ends["drop_connect"]  # resolved into the blocks
+        ends = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[1:]}
         ends["dropout"] = float(self.dropout)  # 0 and 0.0 are one
+        ends["drop_connect"] = 0.0  # resolved into the blocks
         if not any(block.se_channels for block in self.blocks):
-            del ends["se_activation"]
-        content = json.dumps([ends, [block[1:] for block in self.blocks]], sort_keys=True)
+            ends["se_activation"] = "relu"  # of no squeeze
+        said = {f.name: ends[f.name] for f in dataclasses.fields(self)[1:] if ends[f.name] != f.default}
+        content = json.dumps([said, [block[1:] for block in self.blocks]], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property

@@ -63,6 +63,12 @@ def test_squeeze_width_counts_from_the_blocks_input_channels() -> None:
     assert [block.se_channels for block in ZOO["efficientnet-b0"].blocks[:3]] == [8, 4, 6]
 
 
+def test_digests_stay_what_they_were() -> None:
+    """They are in journals and specs: a change here makes those unreadable."""
+    assert ZOO["efficientnet-b0"].digest == "e2c6b12b4867e35c"
+    assert ZOO["mobilenet-v2"].digest == "3fb7e8a8c9c326b5"
+
+
 def test_whole_numbers_written_as_such_do_not_change_the_digest() -> None:
     lite = ZOO["efficientnet-lite0"]
     assert replace(lite, dropout=0).digest == replace(lite, dropout=0.0).digest

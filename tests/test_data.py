@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runners.data import Images, open_data, split
+from runners.data import open_data
 from search_space import InputError
 
 
@@ -154,21 +154,6 @@ def test_a_folder_of_pictures_is_decoded_to_squares(folder: Path) -> None:
 
 def test_a_published_val_folder_is_the_test_part(folder: Path) -> None:
     assert len(open_data("imagefolder", str(folder), 32).read("test")) == 4
-
-
-def test_the_split_takes_the_same_share_of_every_class_and_is_always_the_same() -> None:
-    labels = np.repeat(np.arange(5), 20)
-    images = Images(np.zeros((100, 1, 2, 2), np.uint8), labels, np.arange(100))
-    train, validation = split(images, 0.25)
-    assert np.bincount(validation.labels).tolist() == [5] * 5
-    assert sorted([*train.indices, *validation.indices]) == list(range(100))
-    assert np.array_equal(split(images, 0.25)[1].indices, validation.indices)
-
-
-def test_a_split_that_leaves_a_side_empty_is_refused() -> None:
-    images = Images(np.zeros((4, 1, 2, 2), np.uint8), np.arange(4), np.arange(4))
-    with pytest.raises(InputError, match=r"val_fraction: 0.1; takes a share that splits 4 images"):
-        split(images, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from runners.base import DivergenceError
-from runners.data import Images
+from runners.images import Images
 from runners.training import Normalise, Recipe, accuracy, augment, train
 from search_space import InputError
 

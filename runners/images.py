@@ -1,0 +1,57 @@
+"""Labelled images by index, and the cut between those to train on and those to measure on."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_space.errors import require
+
+Bytes = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+class Pixels(Protocol):
+    """Something that gives images by index: an array, or files decoded when asked for."""
+
+    def __getitem__(self, indices: NDArray[np.int64]) -> Bytes:
+        """Return the images `[B, C, H, W]`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Labelled images."""
+
+    pixels: Pixels
+    labels: Labels  # [N]
+    indices: NDArray[np.int64]  # [N], of the images in `pixels`
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, positions: NDArray[np.int64]) -> tuple[Bytes, Labels]:
+        """Return images `[B, C, H, W]` and labels `[B]` at positions of 0 to len - 1."""
+        return self.pixels[self.indices[positions]], self.labels[positions]
+
+    def take(self, positions: NDArray[np.int64]) -> "Images":
+        """Return the images at `positions` without copying any."""
+        return Images(self.pixels, self.labels[positions], self.indices[positions])
+
+
+def split(images: Images, fraction: float) -> tuple[Images, Images]:
+    """Cut a validation set off: the same `fraction` of every class, the same images for everyone.
+
+    The cut does not hang on the search's seed, so that accuracies of different searches compare.
+
+    Raises:
+        InputError: when either side would be empty.
+    """
+    rng = np.random.default_rng(0)
+    chosen = np.zeros(len(images), dtype=bool)
+    for label in np.unique(images.labels):
+        members = rng.permutation(np.flatnonzero(images.labels == label))
+        chosen[members[: round(fraction * len(members))]] = True
+    require(0 < chosen.sum() < len(images), "val_fraction", fraction, f"a share that splits {len(images)} images")
+    return images.take(np.flatnonzero(~chosen)), images.take(np.flatnonzero(chosen))
