@@ -24,6 +24,7 @@ class Factors:
     depth: float
     resolution: float  # of the baseline's pixels a side
     dropout: float | None = None  # None: the baseline's own
+    fixed_ends: bool = False  # leave stem and head, and the repeats of the first and last stage, as they are
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +58,27 @@ EFFICIENTNET: dict[str, Factors] = {
         ("b7", 2.0, 3.1, 600, 0.5),
     )
 }
-TABLES = {"efficientnet": EFFICIENTNET}
+# Released later: B8 (arXiv 1911.09665) and L2 (arXiv 1911.04252).
+EFFICIENTNET_LARGE: dict[str, Factors] = {
+    "b8": Factors(width=2.2, depth=3.6, resolution=672 / 224, dropout=0.5),
+    "l2": Factors(width=4.3, depth=5.3, resolution=800 / 224, dropout=0.5),
+}
+# tensorflow/tpu, efficientnet/lite/efficientnet_lite_builder.py; the baseline is B0 without SE.
+EFFICIENTNET_LITE: dict[str, Factors] = {
+    name: Factors(width=width, depth=depth, resolution=pixels / 224, dropout=dropout, fixed_ends=True)
+    for name, width, depth, pixels, dropout in (
+        ("lite0", 1.0, 1.0, 224, 0.2),
+        ("lite1", 1.0, 1.1, 240, 0.2),
+        ("lite2", 1.1, 1.2, 260, 0.3),
+        ("lite3", 1.2, 1.4, 280, 0.3),
+        ("lite4", 1.4, 1.8, 300, 0.3),
+    )
+}
+TABLES = {
+    "efficientnet": EFFICIENTNET,
+    "efficientnet-large": EFFICIENTNET_LARGE,
+    "efficientnet-lite": EFFICIENTNET_LITE,
+}
 
 
 def round_channels(channels: float) -> int:
@@ -77,15 +98,20 @@ def scale(architecture: Architecture, factors: Factors) -> Architecture:
         # The release leaves channels alone at width 1, whatever they are a multiple of.
         return channels if factors.width == 1 else round_channels(channels * factors.width)
 
+    def deepen(repeats: int, number: int) -> int:
+        at_an_end = number in (0, len(architecture.stages) - 1)
+        return repeats if factors.fixed_ends and at_an_end else math.ceil(repeats * factors.depth)
+
     stages = tuple(
-        replace(stage, channels=widen(stage.channels), repeats=math.ceil(stage.repeats * factors.depth))
-        for stage in architecture.stages
+        replace(stage, channels=widen(stage.channels), repeats=deepen(stage.repeats, number))
+        for number, stage in enumerate(architecture.stages)
     )
+    stem, head = architecture.stem_channels, architecture.head_channels
     return replace(
         architecture,
         stages=stages,
-        stem_channels=widen(architecture.stem_channels),
-        head_channels=widen(architecture.head_channels),
+        stem_channels=stem if factors.fixed_ends else widen(stem),
+        head_channels=head if factors.fixed_ends else widen(head),
         resolution=round(architecture.resolution * factors.resolution),
         dropout=architecture.dropout if factors.dropout is None else factors.dropout,
     )
