@@ -17,7 +17,7 @@ from mnas import __version__, config, describe, export, log, report
 from mnas.progress import Live
 from mnas.search import resume as resume_search
 from mnas.search import search as begin_search
-from search_space import InputError
+from search_space import Architecture, InputError
 from search_space.errors import printable
 from search_space.scaling import TABLES, Coefficients
 from search_space.zoo import ZOO, zoo
@@ -31,6 +31,9 @@ class _Group(click.Group):
             return super().main(*arguments, **options | {"standalone_mode": False})
         except InputError as error:
             _fail(str(error))
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())  # `mnas` alone: the help, as it is
+            sys.exit(2)
         except click.ClickException as error:
             _fail(error.format_message())
         except (KeyboardInterrupt, click.Abort):
@@ -70,19 +73,21 @@ def _say_stopped(run: Path) -> NoReturn:
     except InputError:
         click.echo("\nmnas: stopped before anything was searched", err=True)
     else:
-        click.echo(
-            f"\nmnas: stopped with {len(found.outcomes)} of {found.trials} trials done; go on with: mnas resume {run}",
-            err=True,
-        )
+        done = f"{len(found.outcomes)} of {found.trials} trials done"
+        click.echo(f"\nmnas: stopped with {done}; go on with: {found.resume_command}", err=True)
     sys.exit(130)
 
 
 @main.command()
 @click.argument("config_file", metavar="CONFIG")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a value of the file.")
-@click.option("--run", type=_PATH, help="Run directory to begin.  [default: runs/NAME-DATE-TIME]")
+@click.option("--run", type=_PATH, help="Run directory to begin.  [default: a new one in runs/]")
 def search(config_file: str, overrides: Sequence[str], run: Path | None) -> None:
-    """Run a search: CONFIG is a TOML file, or the name of a shipped one."""
+    """Run a search: CONFIG is a TOML file, or quickstart, cifar10 or imagenet.
+
+    --set search.trials=8 --set proxy.path=/data/images; a new --set controller.name=NAME leaves the
+    other keys of that table behind, for they were the old one's.
+    """
     _interruptible()
     path = config.find(config_file)
     run = run or Path("runs") / f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -98,7 +103,7 @@ def search(config_file: str, overrides: Sequence[str], run: Path | None) -> None
 @click.argument("run", type=_PATH)
 @click.option("--trust", is_flag=True, help="Let the run's configuration name code outside mnas.")
 def resume(run: Path, trust: bool) -> None:
-    """Go on with the search in the directory RUN."""
+    """Go on with the search in the directory RUN, to the number of trials it was begun with."""
     _interruptible()
     try:
         with Live(run) as live:
@@ -113,28 +118,72 @@ def resume(run: Path, trust: bool) -> None:
 @click.option(
     "--top", type=click.IntRange(0), default=5, show_default=True, help="How many of the best trials to show."
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="The same and the configuration, as JSON.")
 @click.option("--plot", type=_PATH, help="Draw accuracy against cost to this PNG, SVG or PDF.")
 def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
     """Show the state of a search, its best trials, Pareto front and failures."""
     found = log.read(run)
-    click.echo(json.dumps(report.summary(found, top), indent=1) if as_json else report.text(found, top))
     if plot:
         report.plot(found, plot)
+    click.echo(json.dumps(report.summary(found, top), indent=1) if as_json else report.text(found, top))
 
 
 @main.command("export")
-@click.argument("run", type=_PATH)
-@click.option("--trial", type=int, help="Which trial.  [default: the one of highest reward]")
-@click.option("-o", "--output", type=_PATH, required=True, help="The spec file to write.")
-def export_spec(run: Path, trial: int | None, output: Path) -> None:
-    """Write a trial's network as a spec: architecture, cost, accuracy, provenance."""
-    spec = export.trial_spec(log.read(run), trial)
-    export.write(output, spec)
-    click.echo(
-        f"{output}: {spec['name']}, {report.millions(spec['macs'])} MACs, {report.millions(spec['params'])} params, "
-        f"validation accuracy {spec['accuracy']['validation']:.4f}"
-    )
+@click.argument("source", metavar="RUN|SPEC", type=_PATH)
+@click.option("--trial", type=int, help="Which trial of a run.  [default: the one of highest reward]")
+@click.option("--to", "kind", type=click.Choice(["spec", "timm", "tf", "onnx", "weights"]), default="spec")
+@click.option("--weights", "tensors", type=_PATH, help="Safetensors for onnx and weights.  [default: untrained]")
+@click.option("-o", "--output", type=_PATH, required=True, help="The file to write.")
+def export_network(source: Path, trial: int | None, kind: str, tensors: Path | None, output: Path) -> None:
+    """Write the network of a run's trial, or of a spec.
+
+    A spec is JSON: architecture, cost, accuracy, provenance. timm and tf are block strings, also in JSON,
+    from which timm and TensorFlow's release build the network. onnx is run by onnxruntime and compared
+    before it is done. weights are safetensors under timm's names.
+    """
+    spec = export.trial_spec(log.read(source), trial) if source.is_dir() else export.read(source)
+    if kind in ("timm", "tf"):
+        export.write(output, export.strings(spec, kind))
+    elif kind == "spec":
+        export.write(output, spec)
+    else:
+        from mnas import onnx, weights  # torch: seconds
+
+        network = weights.initialised(export.architecture(spec), tensors)
+        if kind == "weights":
+            weights.save(network, output)
+        else:
+            difference = onnx.export(network, output)
+            click.echo(f"onnxruntime's logits and PyTorch's differ by {difference:.1e} of the largest, at most")
+    click.echo(f"{output}: {export.headline(spec)}")
+
+
+@main.command("import-weights")
+@click.argument("checkpoint", type=_PATH)
+@click.argument("spec", type=_PATH)
+@click.option("--padding", type=click.Choice(["symmetric", "same"]), help="As the source had it; same: TensorFlow's.")
+@click.option("--bn-eps", type=float, help="As the source had it.")
+@click.option("--naming", help="Whose names the checkpoint has.  [default: found out]")
+@click.option("-o", "--output", type=_PATH, required=True, help="Writes OUTPUT.safetensors and OUTPUT.json.")
+def import_weights(
+    checkpoint: Path, spec: Path, padding: str | None, bn_eps: float | None, naming: str | None, output: Path
+) -> None:
+    """Turn a foreign checkpoint of SPEC's network into safetensors under our names, with its spec.
+
+    Known are the names of timm, of lukemelas' EfficientNet-PyTorch, and of torchvision's EfficientNet,
+    MobileNetV2 and MnasNet.
+    """
+    from mnas import weights  # torch: seconds
+
+    found = export.read(spec)
+    changes = {"padding": padding, "bn_eps": bn_eps}
+    said = {name: value for name, value in changes.items() if value is not None}
+    architecture = Architecture.from_json(found["architecture"] | said)
+    network = weights.initialised(architecture, None)
+    naming = weights.import_weights(checkpoint, network, naming)
+    weights.save(network, output.with_name(f"{output.name}.safetensors"))
+    export.write(output.with_name(f"{output.name}.json"), export.spec(architecture, found["name"]))
+    click.echo(f"{output}.safetensors and {output}.json: {found['name']}, read by {naming}'s names")
 
 
 @main.command()
@@ -148,7 +197,8 @@ def scale(spec: Path, phis: Sequence[float], table: str | None, output: Path | N
     The released B1 to B7 are a table set by hand, not the powers 1.2^phi, 1.1^phi, 1.15^phi of the
     EfficientNet paper: --table gives the one, --phi the other.
     """
-    name, architecture = export.read(spec)
+    found = export.read(spec)
+    name, architecture = found["name"], export.architecture(found)
     factors = dict(TABLES[table]) if table else {}
     factors |= {f"phi{phi:.12g}": Coefficients().at(phi) for phi in phis}
     if not factors:

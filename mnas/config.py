@@ -118,6 +118,11 @@ class Config:
         """Name the configuration in 16 hex digits."""
         return hashlib.sha256(json.dumps(self.tables, sort_keys=True).encode()).hexdigest()[:16]
 
+    @property
+    def names_outside_code(self) -> bool:
+        """Whether a table names a `package.module:Object` of the user's own."""
+        return any(":" in str(self._table(table).get("name", "")) for table in _NAMED)
+
     def _table(self, name: str) -> dict[str, Any]:
         return dict(self.tables.get(name, {}))
 
@@ -144,7 +149,8 @@ class Config:
         try:
             found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, TypeError, ValueError) as error:
-            raise InputError(f"{table}.name: {name} can't be imported ({error})") from None
+            looked = f"; looked in {Path.cwd()} too" if ":" in name else ""
+            raise InputError(f"{table}.name: {name} can't be imported ({error}){looked}") from None
         return found
 
     def settings(self) -> Settings:
@@ -190,7 +196,10 @@ class Config:
 
 
 def _assign(tables: dict[str, Any], override: str) -> None:
-    """Carry out one `table.key=value`; the value is TOML, or else a plain string."""
+    """Carry out one `table.key=value`; the value is TOML, or else a plain string.
+
+    Another `name` is another component: the keys of the old one go.
+    """
     path, equals, text = override.partition("=")
     *parents, key = path.strip().split(".")
     if not equals or not parents or not key:
@@ -203,6 +212,8 @@ def _assign(tables: dict[str, Any], override: str) -> None:
         tables = tables.setdefault(parent, {})
         if not isinstance(tables, dict):
             raise InputError(f"--set {override}: {parent} is a value, not a table")
+    if key == "name" and tables.get(key) != value:
+        tables.clear()
     tables[key] = value
 
 

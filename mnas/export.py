@@ -12,6 +12,7 @@ from mnas import __version__, report
 from mnas.log import Log
 from search_space import Architecture, InputError
 from search_space.cost import cost
+from search_space.strings import from_tf, from_timm, to_tf, to_timm
 
 FORMAT = "mnas-spec"
 VERSION = 1
@@ -44,11 +45,11 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
         if not top:
             raise InputError(f"{log.run}: no trial has an accuracy yet; nothing to export")
         trial = top[0].trial
-    architecture, outcome = log.architecture(trial), log.outcomes.get(trial)
+    found, outcome = log.architecture(trial), log.outcomes.get(trial)
     if outcome is None or outcome.failure:
         why = f"failed ({outcome.failure.kind})" if outcome and outcome.failure else "is not done"
         raise InputError(f"trial: {trial} {why}; nothing to export")
-    if architecture.digest != log.asks[trial].digest:
+    if found.digest != log.asks[trial].digest:
         raise InputError(
             f"{log.run}: trial {trial} builds another network than the journal says; written by other code"
         )
@@ -63,28 +64,64 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
     }
     accuracy = {"validation": outcome.accuracy, "curve": list(outcome.curve), "reward": outcome.reward}
     name = re.sub(r"[^\w-]+", "-", log.run.resolve().name)
-    return spec(architecture, f"{name}-trial{trial}", accuracy=accuracy, provenance=provenance)
+    return spec(found, f"{name}-trial{trial}", accuracy=accuracy, provenance=provenance)
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON to `path`, whole or not at all.
 
     Raises:
-        InputError: when something else than a file is there.
+        InputError: when something else than a file is there, or it can't be written.
     """
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: not a file; takes the name of one to write")
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
 
 
-def read(path: Path) -> tuple[str, Architecture]:
-    """Read a spec's name and architecture.
+def architecture(content: Mapping[str, Any]) -> Architecture:
+    """Return the architecture of a spec."""
+    return Architecture.from_json(content["architecture"])
+
+
+def headline(content: Mapping[str, Any]) -> str:
+    """Say in one line what a spec is."""
+    words = [str(content["name"])]
+    words += [f"{report.millions(content[field])} {unit}" for field, unit in (("macs", "MACs"), ("params", "params"))]
+    if "accuracy" in content:
+        words.append(f"validation accuracy {content['accuracy']['validation']:.4f}")
+    return ", ".join(words)
+
+
+def strings(content: Mapping[str, Any], grammar: str) -> dict[str, Any]:
+    """Return a spec's network in timm's or TensorFlow's strings, read back and found the same.
+
+    Raises:
+        InputError: naming the stage and the field that the grammar can't say.
+    """
+    said = architecture(content)
+    fields = {name: value for name, value in vars(said).items() if name in said.to_json() and name != "stages"}
+    if grammar == "timm":
+        written = to_timm(said)
+        back = from_timm(written["arch_def"], **fields)
+    else:
+        written = {"blocks_args": to_tf(said)}
+        back = from_tf(written["blocks_args"], **fields)
+    if back.digest != said.digest or cost(back) != cost(said):
+        raise InputError(f"{content['name']}: read back, {grammar}'s strings build another network")
+    return written
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a spec.
 
     Raises:
         InputError: when it is no spec, is of another version, or its figures are not its architecture's.
@@ -93,6 +130,8 @@ def read(path: Path) -> tuple[str, Architecture]:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder; takes a spec, which mnas export makes of a run") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a spec, not even JSON ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -100,14 +139,17 @@ def read(path: Path) -> tuple[str, Architecture]:
     if data.get("version") != VERSION:
         raise InputError(f"{path}: spec version {data.get('version')!r}; mnas {__version__} reads version {VERSION}")
     try:
-        architecture = Architecture.from_json(data.get("architecture"))
+        found = Architecture.from_json(data.get("architecture"))
     except InputError as error:
         raise error.at(f"{path}: ") from None
     name = data.get("name")
     # It becomes part of file names: it must not lead out of a folder.
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise InputError(f"{path}: name is {name!r}; takes letters, digits, '.', '_' and '-'")
-    for field, true in spec(architecture, name).items():
+    for field, true in spec(found, name).items():
         if data.get(field) != true:
             raise InputError(f"{path}: {field} is {data.get(field)!r}, its architecture's is {true!r}; edited by hand?")
-    return name, architecture
+    accuracy = data.get("accuracy", {"validation": 0.0})
+    if not isinstance(accuracy, dict) or not isinstance(accuracy.get("validation"), float):
+        raise InputError(f"{path}: accuracy: takes an object with validation, a number")
+    return data

@@ -96,10 +96,8 @@ class Journal:
         try:
             self._write(record)
         except OSError as error:
-            run = self.log.run
-            raise InputError(
-                f"{run / NAME}: {error.strerror}; what is written is kept: make room, then mnas resume {run}"
-            ) from None
+            remedy = f"what is written is kept: make room, then {self.log.resume_command}"
+            raise InputError(f"{self.log.run / NAME}: {error.strerror}; {remedy}") from None
         self.log.add(record)
 
     def _write(self, record: Header | Record) -> None:
@@ -115,7 +113,9 @@ class Journal:
 
 
 def refuse_begun(run: Path) -> None:
-    """Raise InputError when a search was begun in `run`."""
+    """Raise InputError when a search was begun in `run`, or it is a file."""
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run}: not a folder; takes the name of a new one")
     if has_begun(run):
         raise InputError(f"{run}: a search was begun here; go on with it: mnas resume {run}")
 

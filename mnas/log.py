@@ -138,6 +138,12 @@ class Log:
         """Return the run's configuration; it came with the run, so it may not name code of its own."""
         return Config(self.header.config, trusted)
 
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on."""
+        trust = "--trust " if self.config().names_outside_code else ""
+        return f"mnas resume {trust}{self.run}"
+
     def space(self) -> Space:
         """Return the space that the genotypes belong to, from the header's own data."""
         try:

@@ -8,11 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
+import click
 from tqdm import tqdm
 
 from mnas.journal import no_follow
 from mnas.log import Log, Outcome
 from mnas.report import millions
+from search_space import InputError
 
 
 class _LogFile(logging.FileHandler):
@@ -49,6 +51,9 @@ class Live:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+        if isinstance(error, InputError) and self._run.is_dir():  # the terminal says it anyway
+            record = self._logger.makeRecord("mnas", logging.ERROR, "", 0, f"stopped: {error}", (), None)
+            self._handlers[0].handle(record)
         for handler in self._handlers:
             self._logger.removeHandler(handler)
             handler.close()
@@ -59,6 +64,7 @@ class Live:
             if outcome.failure is None and (self._best is None or outcome.reward > self._best.reward):
                 self._best = outcome
         if self._bar is None:
+            click.echo(f"{log.run}: {len(log.outcomes)} of {log.trials} trials done; mnas inspect shows them", err=True)
             self._bar = tqdm(
                 total=log.trials,
                 initial=len(log.outcomes),

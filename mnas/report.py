@@ -99,7 +99,7 @@ def summary(log: Log, count: int = 5) -> dict[str, Any]:
         "trials": {
             "planned": log.trials,
             "done": len(log.outcomes),
-            "in_flight": len(log.asks) - len(log.outcomes),
+            "unfinished": len(log.asks) - len(log.outcomes),
             "failed": len(failed),
             "reused": sum(outcome.reused_from is not None for outcome in log.outcomes.values()),
             "retries": len(log.retries),
@@ -124,8 +124,8 @@ def summary(log: Log, count: int = 5) -> dict[str, Any]:
 
 
 def millions(count: float) -> str:
-    """Write a count of MACs or parameters as the papers do: `385.81M`."""
-    return f"{count / 1e6:.2f}M"
+    """Write a count of MACs or parameters as the papers do: `385.81M`, and `69.2K` below a million."""
+    return f"{count / 1e6:.2f}M" if count >= 1e6 else f"{count / 1e3:.1f}K"
 
 
 def stage_table(shown: Architecture) -> str:
@@ -172,11 +172,13 @@ def _trial_table(shown: Sequence[Row]) -> str:
 def text(log: Log, count: int = 5) -> str:
     """Write the state, the best trials, the winner's stages, the Pareto front and the failures."""
     data = summary(log, count)
-    trials = data["trials"]
+    trials, tables = data["trials"], log.header.config
+    rest = [f"{trials[what]} {what}" for what in ("unfinished", "failed", "reused", "retries") if trials[what]]
+    controller, space = (tables.get(table, {}).get("name", "ppo") for table in ("controller", "space"))
     lines = [
-        f"{log.run}: {data['state']}, {trials['done']} of {trials['planned']} trials done, "
-        f"{trials['in_flight']} in flight, {trials['failed']} failed, {trials['reused']} reused, "
-        f"{trials['retries']} retried; {data['child_seconds']:,.0f} s of children in {data['sessions']} session(s)"
+        ", ".join([f"{log.run}: {data['state']}, {trials['done']} of {trials['planned']} trials done", *rest]),
+        f"space {space}, controller {controller}, target {millions(tables['reward']['target'])} {metric(log)}, "
+        f"seed {log.config().settings().seed}; {data['child_seconds']:,.0f} s of training",
     ]
     top = best(log, count)
     if top:
@@ -195,7 +197,7 @@ def text(log: Log, count: int = 5) -> str:
             for failure in data["failures"][:10]
         ]
     if data["state"] == "stopped":
-        lines += ["", f"Go on with: mnas resume {log.run}"]
+        lines += ["", f"Go on with: {log.resume_command}"]
     return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ from search_space.errors import InputError, require, require_known
 Op = Literal["conv", "sepconv", "mbconv"]
 Skip = Literal["none", "identity", "pool"]
 Activation = Literal["relu", "relu6", "silu"]
+Padding = Literal["symmetric", "same"]
 
 # timm's names for the three ops, which block strings use.
 _CODES: dict[str, Op] = {"cn": "conv", "ds": "sepconv", "ir": "mbconv"}
@@ -171,6 +172,8 @@ class Architecture:
 
     `resolution` is pixels a side of the square input. `dropout` works before the classifier;
     `drop_connect` grows with depth: block i of n has `drop_connect · i / n` (EfficientNet's release).
+    `padding` is `symmetric`, k // 2 on all sides, or `same`, TensorFlow's: at stride 2 and even sizes
+    the odd pixel goes to the right and the bottom. Sizes and cost are the same, weights are not.
     """
 
     stages: tuple[Stage, ...]
@@ -185,6 +188,7 @@ class Architecture:
     dropout: float = 0.2
     drop_connect: float = 0.0
     bn_eps: float = 1e-5
+    padding: Padding = "symmetric"
 
     def __post_init__(self) -> None:
         require(1 <= len(self.stages) <= 1000, "stages", len(self.stages), "1 to 1,000 stages")
@@ -192,6 +196,7 @@ class Architecture:
             _check_int(name, getattr(self, name))
         _check_choice("activation", self.activation, get_args(Activation))
         _check_choice("se_activation", self.se_activation, get_args(Activation))
+        _check_choice("padding", self.padding, get_args(Padding))
         _check_share("dropout", self.dropout)
         _check_share("drop_connect", self.drop_connect)
         require(

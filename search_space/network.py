@@ -1,6 +1,6 @@
 """From an architecture to a `torch.nn.Module` whose parameters have timm's names and shapes.
 
-Reads `Architecture.blocks` and computes no width of its own. Padding is symmetric, k // 2.
+Reads `Architecture.blocks` and computes no width of its own.
 """
 
 import math
@@ -19,8 +19,16 @@ _ACTIVATIONS: dict[Activation, type[nn.ReLU] | type[nn.ReLU6] | type[nn.SiLU]] =
 }
 
 
-def _conv(kernel: int, ins: int, outs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(ins, outs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+class SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's "SAME" padding: what is odd goes to the right and the bottom."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[N, C, H, W]` to `[N, C', ⌈H/s⌉, ⌈W/s⌉]`."""
+        pads: list[int] = []
+        for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+            pads += [total // 2, total - total // 2]
+        return super().forward(functional.pad(x, pads))
 
 
 class SqueezeExcite(nn.Module):
@@ -72,7 +80,7 @@ class Network(nn.Module):
         self.architecture = architecture
         self._bn_momentum = bn_momentum
         blocks, ends = architecture.blocks, architecture
-        self.conv_stem = _conv(3, ends.in_channels, ends.stem_channels, ends.stem_stride)
+        self.conv_stem = self._conv(3, ends.in_channels, ends.stem_channels, ends.stem_stride)
         self.bn1 = self._bn(ends.stem_channels)
         self.act1 = self._act()
         self.blocks = nn.Sequential(
@@ -81,12 +89,18 @@ class Network(nn.Module):
                 for stage in range(len(architecture.stages))
             )
         )
-        self.conv_head = _conv(1, blocks[-1].out_channels, ends.head_channels)
+        self.conv_head = self._conv(1, blocks[-1].out_channels, ends.head_channels)
         self.bn2 = self._bn(ends.head_channels)
         self.act2 = self._act()
         self.dropout = nn.Dropout(architecture.dropout)
         self.classifier = nn.Linear(ends.head_channels, ends.classes)
         self.apply(_initialise)
+
+    def _conv(self, kernel: int, ins: int, outs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+        # At stride 1 both paddings are one: an odd kernel has as much on either side.
+        if self.architecture.padding == "same" and stride > 1:
+            return SameConv2d(ins, outs, kernel, stride, groups=groups, bias=False)
+        return nn.Conv2d(ins, outs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
 
     def _bn(self, channels: int) -> nn.BatchNorm2d:
         return nn.BatchNorm2d(channels, eps=self.architecture.bn_eps, momentum=self._bn_momentum)
@@ -110,17 +124,17 @@ class Network(nn.Module):
 
         ins, mid, outs = block.in_channels, block.mid_channels, block.out_channels
         if block.op == "conv":
-            add("conv", 1, _conv(block.kernel, ins, outs, block.stride))
+            add("conv", 1, self._conv(block.kernel, ins, outs, block.stride))
             add_se(outs)
         elif block.op == "sepconv":
-            add("conv_dw", 1, _conv(block.kernel, mid, mid, block.stride, groups=mid))
+            add("conv_dw", 1, self._conv(block.kernel, mid, mid, block.stride, groups=mid))
             add_se(mid)
-            add("conv_pw", 2, _conv(1, mid, outs), act=False)
+            add("conv_pw", 2, self._conv(1, mid, outs), act=False)
         else:
-            add("conv_pw", 1, _conv(1, ins, mid))
-            add("conv_dw", 2, _conv(block.kernel, mid, mid, block.stride, groups=mid))
+            add("conv_pw", 1, self._conv(1, ins, mid))
+            add("conv_dw", 2, self._conv(block.kernel, mid, mid, block.stride, groups=mid))
             add_se(mid)
-            add("conv_pwl", 3, _conv(1, mid, outs), act=False)
+            add("conv_pwl", 3, self._conv(1, mid, outs), act=False)
         return layers
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mnas import export
 from mnas.search import search
 from search_space.zoo import ZOO
 from tests import golden
@@ -87,8 +89,8 @@ def test_zoo_lists_the_published_networks() -> None:
 
 
 def test_every_verb_has_help() -> None:
-    verbs = re.findall(r"^  (\w+) ", good("--help").partition("Commands:")[2], re.MULTILINE)
-    assert {"search", "resume", "inspect", "export", "scale", "space", "zoo"} == set(verbs)
+    verbs = re.findall(r"^  ([\w-]+) ", good("--help").partition("Commands:")[2], re.MULTILINE)
+    assert {"search", "resume", "inspect", "export", "import-weights", "scale", "space", "zoo"} == set(verbs)
     for verb in verbs:
         assert "Usage:" in good(verb, "--help")
 
@@ -117,10 +119,10 @@ for arguments in (["inspect", {str(run)!r}], ["export", {str(run)!r}, "-o", {str
         (["search", "cifar10"], "/data/cifar10 is no folder"),
         (["resume", "nowhere"], "nowhere: no run directory; it holds no journal.jsonl"),
         (["inspect", "README.md"], "README.md: no run directory; it holds no journal.jsonl"),
-        (["export", "nowhere", "-o", "x.json"], "nowhere: no run directory"),
+        (["export", "nowhere", "-o", "x.json"], "nowhere: no such file"),
         (["scale", "README.md", "--phi", "1"], "README.md: not a spec, not even JSON"),
         (["scale", "nowhere.json", "--phi", "1"], "nowhere.json: no such file"),
-        (["scale", "mnas", "--phi", "1"], "mnas: Is a directory"),
+        (["scale", "mnas", "--phi", "1"], "mnas: a folder; takes a spec, which mnas export makes of a run"),
         (["inspect"], "Missing argument 'RUN'"),
         (["inspect", "nowhere", "--top", "-2"], "Invalid value for '--top'"),
         (["serach"], "No such command 'serach'"),
@@ -128,7 +130,7 @@ for arguments in (["inspect", {str(run)!r}], ["export", {str(run)!r}, "-o", {str
         (["space", "nope"], "nor is it one of the spaces mnasnet, mnasnet-small, mnasnet-tiny"),
         (["space", "mnasnet", "-n", "0"], "count: 0; takes 1 to 1,000,000"),
         (["zoo", "efficientnet-b1"], "network efficientnet-b1: unknown (did you mean efficientnet-b0?)"),
-        (["zoo", "mnasnet-a1", "-o", "/proc/x/y.json"], "No such file or directory"),
+        (["zoo", "mnasnet-a1", "-o", "/proc/x/y.json"], "/proc/x/y.json: No such file or directory"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], says: str) -> None:
@@ -215,7 +217,62 @@ def test_a_terminal_has_a_live_line_and_the_log_file_plain_ones(tmp_path: Path) 
     os.close(terminal)
     assert running.wait() == 0
     text = shown.decode()
-    assert re.search(r"\r30/30 trials \|█+\| .*0 running or waiting, best \d\.\d{4} at \d.\d\dM MACs", text)
-    assert text.count("\n") <= 2
+    assert re.search(r"\r30/30 trials \|█+\| .*0 running or waiting, best \d\.\d{4} at [\d.]+[MK] MACs", text)
+    assert text.startswith(f"{tmp_path}/run: 0 of 30 trials done")
+    assert text.count("\n") <= 3
     log = (tmp_path / "run" / "search.log").read_text()
     assert len(re.findall(r"trial \d+: accuracy 0\.\d{4}, \d+\.\d\dM MACs, reward", log)) == 30
+
+
+def test_mnas_alone_shows_its_help() -> None:
+    done = mnas()
+    assert done.returncode == 2
+    assert "Commands:\n" in done.stdout
+
+
+def test_a_controller_of_ones_own_is_gone_on_with_as_the_hint_says(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from controllers.random_search import RandomSearch as Mine\n")
+    more = ["--set=controller.name=mine:Mine", "--set=proxy.name=tests.stand_in:Arithmetic", "--set=search.trials=3"]
+    assert mnas("search", "quickstart", "--run", "run", "--set=runner.workers=0", *more, cwd=tmp_path).returncode == 0
+    journal = tmp_path / "run" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    (hint,) = re.findall(r"Go on with: mnas (.*)", mnas("inspect", "run", cwd=tmp_path).stdout)
+    assert "finished, 3 of 3" in mnas(*hint.split(), cwd=tmp_path).stdout
+
+
+def test_bad_input_on_the_way_is_in_the_runs_log(tmp_path: Path) -> None:
+    faulty = ["how=bad-input", f"marks={tmp_path}/marks"]
+    more = ["--set=proxy.name=tests.stand_in:Faulty", *(f"--set=proxy.{each}" for each in faulty)]
+    done = mnas("search", "quickstart", "--run", tmp_path / "run", "--set=runner.workers=0", *more)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "mnas: path: cat.jpg is no picture"
+    assert "stopped: path: cat.jpg is no picture" in (tmp_path / "run" / "search.log").read_text()
+
+
+def test_weights_onnx_and_strings_come_out_of_a_spec(tmp_path: Path) -> None:
+    spec = tmp_path / "a1.json"
+    good("zoo", "mnasnet-a1", "-o", spec)
+    for kind in ("timm", "tf", "weights"):
+        assert "mnasnet-a1, 311.58M MACs, 3.89M params" in good("export", spec, "--to", kind, "-o", tmp_path / kind)
+    assert json.loads((tmp_path / "timm").read_text())["arch_def"][2] == ["ir_r3_k5_s2_e3_c40_se0.25"]
+    assert json.loads((tmp_path / "tf").read_text())["blocks_args"][2] == "r3_k5_s22_e3_i24_o40_se0.25"
+    (tmp_path / "weights").rename(tmp_path / "a1.safetensors")
+    said = good("import-weights", tmp_path / "a1.safetensors", spec, "--padding=same", "-o", tmp_path / "b")
+    assert "read by timm's names" in said
+    assert json.loads((tmp_path / "b.json").read_text())["architecture"]["padding"] == "same"
+    same = ["--weights", tmp_path / "b.safetensors"]
+    out = good("export", tmp_path / "b.json", "--to=onnx", *same, "-o", tmp_path / "b.onnx")
+    assert re.search(r"onnxruntime's logits and PyTorch's differ by \d\.\de-\d\d of the largest, at most", out)
+    done = mnas("export", spec, "--to=weights", *same, "-o", tmp_path / "x.safetensors")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "weights of the network" in done.stderr
+
+
+def test_what_a_grammar_cannot_say_is_refused_by_stage_and_field(tmp_path: Path) -> None:
+    stages = [replace(stage, skip="pool") if stage.channels == 40 else stage for stage in ZOO["mnasnet-a1"].stages]
+    export.write(tmp_path / "a1.json", export.spec(replace(ZOO["mnasnet-a1"], stages=tuple(stages)), "a1"))
+    for grammar in ("timm", "tf"):
+        done = mnas("export", tmp_path / "a1.json", "--to", grammar, "-o", tmp_path / "strings.json")
+        assert done.returncode == 2
+        assert "mnas: stage 3.skip: pool can't be said in " in done.stderr
+        assert not (tmp_path / "strings.json").exists()

@@ -45,7 +45,7 @@ def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> N
         done = mnas(*command, cwd=here)
         assert done.returncode == 0, (command, done.stderr)
         ran.add(command[0])
-    assert ran == {"inspect", "export", "scale", "space", "zoo"}
+    assert ran == {"inspect", "export", "import-weights", "scale", "space", "zoo"}
 
 
 def test_the_readmes_searches_are_of_shipped_configurations_and_known_options() -> None:
@@ -61,22 +61,8 @@ def test_the_readmes_controller_runs(tmp_path: Path) -> None:
     (toml,) = [text for kind, text in BLOCKS if kind == "toml"]
     assert code.count("\n") <= 25
     (tmp_path / "hill.py").write_text(code)
-    (tmp_path / "run.toml").write_text(
-        toml
-        + """
-        [search]
-        trials = 12
-        [space]
-        name = "mnasnet-tiny"
-        [reward]
-        target = 3e6
-        [runner]
-        workers = 0
-        [proxy]
-        name = "tests.stand_in:Arithmetic"
-        """
-    )
-    done = mnas("search", "run.toml", "--run", "run", cwd=tmp_path)
+    (tmp_path / "run.toml").write_text(toml)
+    done = mnas("search", "run.toml", "--run", "run", "--set=proxy.name=tests.stand_in:Arithmetic", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "finished, 12 of 12 trials done" in done.stdout
 

@@ -22,7 +22,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
 @pytest.mark.parametrize("name", sorted(ZOO))
 def test_a_spec_reads_back(name: str, tmp_path: Path) -> None:
     export.write(tmp_path / "deep" / "spec.json", export.spec(ZOO[name], name))
-    assert export.read(tmp_path / "deep" / "spec.json") == (name, ZOO[name])
+    read = export.read(tmp_path / "deep" / "spec.json")
+    assert (read["name"], export.architecture(read)) == (name, ZOO[name])
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["spec.json"]
 
 
@@ -87,3 +88,14 @@ def test_a_spec_is_not_written_over_a_folder_or_a_device(tmp_path: Path) -> None
         with pytest.raises(InputError, match="not a file; takes the name of one to write"):
             export.write(path, {})
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("grammar", ["timm", "tf"])
+def test_strings_are_read_back_before_they_are_written(grammar: str) -> None:
+    written = export.strings(export.spec(ZOO["efficientnet-b0"], "b0"), grammar)
+    assert json.loads(json.dumps(written)) == written
+    if grammar == "timm":
+        assert written["arch_def"][1] == ["ir_r2_k3_s2_e6_c24_se0.25"]
+        assert (written["act_layer"], written["norm_eps"], written["stem_size"]) == ("silu", 1e-3, 32)
+    else:
+        assert written["blocks_args"][1] == "r2_k3_s22_e6_i16_o24_se0.25"

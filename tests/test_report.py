@@ -63,7 +63,7 @@ def test_the_best_are_by_reward_and_failures_are_not_among_them(log: Log) -> Non
 def test_the_summary_is_json_and_counts_everything(log: Log) -> None:
     data = json.loads(json.dumps(report.summary(log)))
     assert data["state"] == "finished"
-    assert data["trials"] == {"planned": 30, "done": 30, "in_flight": 0, "failed": 1, "reused": 0, "retries": 0}
+    assert data["trials"] == {"planned": 30, "done": 30, "unfinished": 0, "failed": 1, "reused": 0, "retries": 0}
     assert data["failures"] == [
         {"trial": 1, "kind": "diverged", "message": "DivergenceError: loss is nan in epoch 1", "reused_from": None}
     ]
@@ -72,7 +72,8 @@ def test_the_summary_is_json_and_counts_everything(log: Log) -> None:
 
 def test_the_text_shows_state_best_stages_front_and_failures(log: Log) -> None:
     text = report.text(log)
-    assert "finished, 30 of 30 trials done, 0 in flight, 1 failed" in text
+    assert "finished, 30 of 30 trials done, 1 failed\n" in text
+    assert "space mnasnet-tiny, controller ppo, target 3.00M macs, seed 3; " in text
     assert f"Trial {report.best(log, 1)[0].trial}, stage by stage" in text
     assert "Pareto front: no trial is as accurate with fewer macs" in text
     assert "trial 1: diverged: DivergenceError: loss is nan in epoch 1" in text
@@ -88,7 +89,7 @@ def unfinished(path: Path, *records: Ask | Outcome) -> Log:
 def test_a_search_with_nothing_done_has_a_state_and_nothing_else(tmp_path: Path) -> None:
     log = unfinished(tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7))
     text = report.text(log)
-    assert "stopped, 0 of 3 trials done, 1 in flight" in text
+    assert "stopped, 0 of 3 trials done, 1 unfinished" in text
     assert text.endswith(f"Go on with: mnas resume {tmp_path / 'run'}")
     with pytest.raises(InputError, match="has no trained trial yet"):
         report.plot(log, tmp_path / "x.png")
