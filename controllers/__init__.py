@@ -6,6 +6,7 @@ CONTROLLERS = {
     "ppo": "controllers.ppo:PPO",
     "random": "controllers.random_search:RandomSearch",
     "evolution": "controllers.evolution:RegularizedEvolution",
+    "exhaustive": "controllers.exhaustive:Exhaustive",
 }
 
 __all__ = ["CONTROLLERS", "Controller"]

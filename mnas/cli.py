@@ -7,13 +7,15 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from mnas import __version__, config, describe, export, log, report
+from mnas import scale_search as coefficients
+from mnas.log import Log
 from mnas.progress import Live
 from mnas.search import resume as resume_search
 from mnas.search import search as begin_search
@@ -56,6 +58,7 @@ def main() -> None:
 
 
 _PATH = click.Path(path_type=Path)
+_KINDS = ["spec", "timm", "tf", "onnx", "weights", "coefficients"]
 
 
 def _interruptible() -> None:
@@ -78,6 +81,27 @@ def _say_stopped(run: Path) -> NoReturn:
     sys.exit(130)
 
 
+def _new_run(path: Path) -> Path:
+    return Path("runs") / f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _run(search: Callable[[Live, Path], Log], run: Path) -> None:
+    """Carry out a search with its progress shown, and show what it found."""
+    _interruptible()
+    try:
+        with Live(run) as live:
+            done = search(live, run)
+    except KeyboardInterrupt:
+        _say_stopped(run)
+    _show(done, 5)
+
+
+def _show(found: Log, top: int) -> None:
+    click.echo(report.text(found, top))
+    if coefficients.is_one(found):
+        click.echo(f"\n{coefficients.table(found)}")
+
+
 @main.command()
 @click.argument("config_file", metavar="CONFIG")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a value of the file.")
@@ -88,15 +112,8 @@ def search(config_file: str, overrides: Sequence[str], run: Path | None) -> None
     --set search.trials=8 --set proxy.path=/data/images; a new --set controller.name=NAME leaves the
     other keys of that table behind, for they were the old one's.
     """
-    _interruptible()
     path = config.find(config_file)
-    run = run or Path("runs") / f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    try:
-        with Live(run) as live:
-            done = begin_search(config.load(path, overrides), run, live)
-    except KeyboardInterrupt:
-        _say_stopped(run)
-    click.echo(report.text(done))
+    _run(lambda live, run: begin_search(config.load(path, overrides), run, live), run or _new_run(path))
 
 
 @main.command()
@@ -104,13 +121,7 @@ def search(config_file: str, overrides: Sequence[str], run: Path | None) -> None
 @click.option("--trust", is_flag=True, help="Let the run's configuration name code outside mnas.")
 def resume(run: Path, trust: bool) -> None:
     """Go on with the search in the directory RUN, to the number of trials it was begun with."""
-    _interruptible()
-    try:
-        with Live(run) as live:
-            done = resume_search(run, live, trusted=trust)
-    except KeyboardInterrupt:
-        _say_stopped(run)
-    click.echo(report.text(done))
+    _run(lambda live, run: resume_search(run, live, trusted=trust), run)
 
 
 @main.command()
@@ -125,13 +136,18 @@ def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
     found = log.read(run)
     if plot:
         report.plot(found, plot)
-    click.echo(json.dumps(report.summary(found, top), indent=1) if as_json else report.text(found, top))
+    if as_json:
+        click.echo(json.dumps(report.summary(found, top), indent=1))
+    else:
+        _show(found, top)
 
 
 @main.command("export")
 @click.argument("source", metavar="RUN|SPEC", type=_PATH)
 @click.option("--trial", type=int, help="Which trial of a run.  [default: the one of highest reward]")
-@click.option("--to", "kind", type=click.Choice(["spec", "timm", "tf", "onnx", "weights"]), default="spec")
+@click.option(
+    "--to", "kind", type=click.Choice(["spec", "timm", "tf", "onnx", "weights", "coefficients"]), default="spec"
+)
 @click.option("--weights", "tensors", type=_PATH, help="Safetensors for onnx and weights.  [default: untrained]")
 @click.option("-o", "--output", type=_PATH, required=True, help="The file to write.")
 def export_network(source: Path, trial: int | None, kind: str, tensors: Path | None, output: Path) -> None:
@@ -139,8 +155,13 @@ def export_network(source: Path, trial: int | None, kind: str, tensors: Path | N
 
     A spec is JSON: architecture, cost, accuracy, provenance. timm and tf are block strings, also in JSON,
     from which timm and TensorFlow's release build the network. onnx is run by onnxruntime and compared
-    before it is done. weights are safetensors under timm's names.
+    before it is done. weights are safetensors under timm's names. coefficients are the best triple of a
+    coefficient search, for scale.
     """
+    if kind == "coefficients":
+        export.write(output, coefficients.best_triple(log.read(source)))
+        click.echo(f"{output}: the best triple of {source}")
+        return
     spec = export.trial_spec(log.read(source), trial) if source.is_dir() else export.read(source)
     if kind in ("timm", "tf"):
         export.write(output, export.strings(spec, kind))
@@ -186,12 +207,29 @@ def import_weights(
     click.echo(f"{output}.safetensors and {output}.json: {found['name']}, read by {naming}'s names")
 
 
+@main.command("scale-search")
+@click.argument("spec", type=_PATH)
+@click.argument("config_file", metavar="CONFIG")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a value of the file.")
+@click.option("--run", type=_PATH, help="Run directory to begin.  [default: a new one in runs/]")
+def scale_search(spec: Path, config_file: str, overrides: Sequence[str], run: Path | None) -> None:
+    """Find the compound coefficients of SPEC: train it scaled by every triple of a grid.
+
+    EfficientNet's first step: depth α, width β and resolution γ with α·β²·γ² about 2. CONFIG is a TOML
+    file, or coefficients. A run like any other: inspect shows it, resume goes on with it.
+    """
+    path = config.find(config_file)
+    planned = coefficients.plan(config.load(path, overrides), export.architecture(export.read(spec)))
+    _run(lambda live, run: begin_search(planned, run, live), run or _new_run(path))
+
+
 @main.command()
 @click.argument("spec", type=_PATH)
 @click.option("--phi", "phis", type=float, multiple=True, help="Compound coefficient; may be repeated.")
 @click.option("--table", type=click.Choice(list(TABLES)), help="The released, hand-set B0 to B7.")
+@click.option("--coefficients", "bases", type=_PATH, help="Coefficients for --phi, as scale-search found them.")
 @click.option("-o", "--output", type=_PATH, help="Folder to write a spec for each network to.")
-def scale(spec: Path, phis: Sequence[float], table: str | None, output: Path | None) -> None:
+def scale(spec: Path, phis: Sequence[float], table: str | None, bases: Path | None, output: Path | None) -> None:
     """Scale the network of SPEC in depth, width and resolution.
 
     The released B1 to B7 are a table set by hand, not the powers 1.2^phi, 1.1^phi, 1.15^phi of the
@@ -200,7 +238,8 @@ def scale(spec: Path, phis: Sequence[float], table: str | None, output: Path | N
     found = export.read(spec)
     name, architecture = found["name"], export.architecture(found)
     factors = dict(TABLES[table]) if table else {}
-    factors |= {f"phi{phi:.12g}": Coefficients().at(phi) for phi in phis}
+    powers = coefficients.read(bases) if bases else Coefficients()
+    factors |= {f"phi{phi:.12g}": powers.at(phi) for phi in phis}
     if not factors:
         raise InputError("scale: takes --phi N or --table efficientnet")
     family = describe.family(architecture, factors)

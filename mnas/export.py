@@ -120,20 +120,29 @@ def strings(content: Mapping[str, Any], grammar: str) -> dict[str, Any]:
     return written
 
 
+def read_json(path: Path, what: str) -> Any:
+    """Read a JSON file that is to be `what`.
+
+    Raises:
+        InputError: when it is no such file.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder; takes {what}, which mnas export makes of a run") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not {what}, not even JSON ({error})") from None
+
+
 def read(path: Path) -> dict[str, Any]:
     """Read a spec.
 
     Raises:
         InputError: when it is no spec, is of another version, or its figures are not its architecture's.
     """
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: a folder; takes a spec, which mnas export makes of a run") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a spec, not even JSON ({error})") from None
+    data = read_json(path, "a spec")
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"{path}: not a spec; takes what mnas export or mnas zoo writes")
     if data.get("version") != VERSION:

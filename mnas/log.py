@@ -25,6 +25,7 @@ from mnas import __version__
 from mnas.config import Config
 from runners import Failure
 from search_space import Architecture, InputError, Space
+from search_space.scaling_space import ScalingSpace
 
 FORMAT = 1
 NAME = "journal.jsonl"
@@ -147,7 +148,8 @@ class Log:
     def space(self) -> Space:
         """Return the space that the genotypes belong to, from the header's own data."""
         try:
-            return Space.from_json(self.header.space)
+            kind = ScalingSpace if "triples" in self.header.space else Space
+            return kind.from_json(self.header.space)
         except InputError as error:
             raise error.at(f"{self.run / NAME}, line 1: ") from None
 

@@ -9,6 +9,7 @@ SPACES = {
     "mnasnet": "search_space.mnasnet:imagenet",
     "mnasnet-small": "search_space.mnasnet:small",
     "mnasnet-tiny": "search_space.mnasnet:tiny",
+    "scaling": "search_space.scaling_space:scaling",
 }
 
 __all__ = [

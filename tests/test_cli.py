@@ -90,7 +90,9 @@ def test_zoo_lists_the_published_networks() -> None:
 
 def test_every_verb_has_help() -> None:
     verbs = re.findall(r"^  ([\w-]+) ", good("--help").partition("Commands:")[2], re.MULTILINE)
-    assert {"search", "resume", "inspect", "export", "import-weights", "scale", "space", "zoo"} == set(verbs)
+    assert {"search", "resume", "inspect", "export", "import-weights", "scale", "scale-search", "space", "zoo"} == set(
+        verbs
+    )
     for verb in verbs:
         assert "Usage:" in good(verb, "--help")
 
@@ -111,7 +113,7 @@ for arguments in (["inspect", {str(run)!r}], ["export", {str(run)!r}, "-o", {str
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["search", "nope"], "nope: no such file, and none of the shipped cifar10, imagenet, quickstart"),
+        (["search", "nope"], "nope: no such file, and none of the shipped cifar10, coefficients, imagenet, quickstart"),
         (["search", "quickstart", "--set", "search.trails=3"], "search.trails: unknown (did you mean trials?)"),
         (["search", "quickstart", "--set", "search.trials=lots"], "search.trials: 'lots'; takes an integer"),
         (["search", "quickstart", "--set", "search.trials=0"], "search.trials: 0; takes 1 or more"),
@@ -127,7 +129,7 @@ for arguments in (["inspect", {str(run)!r}], ["export", {str(run)!r}, "-o", {str
         (["inspect", "nowhere", "--top", "-2"], "Invalid value for '--top'"),
         (["serach"], "No such command 'serach'"),
         (["zoo", "-o", "x.json"], "zoo: -o x.json takes the name of a network too"),
-        (["space", "nope"], "nor is it one of the spaces mnasnet, mnasnet-small, mnasnet-tiny"),
+        (["space", "nope"], "nor is it one of the spaces mnasnet, mnasnet-small, mnasnet-tiny, scaling"),
         (["space", "mnasnet", "-n", "0"], "count: 0; takes 1 to 1,000,000"),
         (["zoo", "efficientnet-b1"], "network efficientnet-b1: unknown (did you mean efficientnet-b0?)"),
         (["zoo", "mnasnet-a1", "-o", "/proc/x/y.json"], "/proc/x/y.json: No such file or directory"),

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mnas import config
+from mnas import config, scale_search
 from mnas.config import Config
 from runners import RUNNERS
 from runners.proxy import ProxyTask
@@ -52,7 +52,7 @@ def test_the_good_one_is_good() -> None:
         (changed("search", trials=2.5), "search.trials: 2.5; takes an integer"),
         (changed("search", reuse=1), "search.reuse: 1; takes true or false"),
         (changed("reward", target=True), "reward.target: True; takes a number"),
-        (changed("controller", name=7), "controller.name: 7; takes ppo, random, evolution"),
+        (changed("controller", name=7), "controller.name: 7; takes ppo, random, evolution, exhaustive"),
         (changed("proxy", recipe={"optimizer": "adam"}), "proxy.recipe.optimizer: 'adam'; takes sgd or rmsprop"),
         (changed("proxy", path=3), "proxy.path: 3; takes a string or nothing"),
         (changed("proxy", recipe=3), "proxy.recipe: 3; takes a table"),
@@ -68,7 +68,7 @@ def test_the_good_one_is_good() -> None:
         # missing
         (GOOD | {"search": {}}, "search.trials: missing; takes an integer"),
         (GOOD | {"reward": {}}, "reward.target: missing; takes a number"),
-        (GOOD | {"space": {}}, "space.name: missing; takes mnasnet, mnasnet-small, mnasnet-tiny"),
+        (GOOD | {"space": {}}, "space.name: missing; takes mnasnet, mnasnet-small, mnasnet-tiny, scaling"),
         # what does not fit together
         (changed("reward", target=1000), "reward.target: 1,000 macs is below the smallest network of the space; takes"),
         (changed("reward", target=1000, cost="params"), "reward.target: 1,000 params is below the smallest"),
@@ -152,14 +152,16 @@ def test_a_file_that_is_not_toml_is_named_with_its_line(tmp_path: Path) -> None:
 def test_a_shipped_configuration_is_found_by_its_name() -> None:
     for name in ("quickstart", "quickstart.toml"):
         assert config.find(name).name == "quickstart.toml"
-    with pytest.raises(InputError, match="nope: no such file, and none of the shipped cifar10, imagenet, quickstart"):
+    with pytest.raises(InputError, match="none of the shipped cifar10, coefficients, imagenet, quickstart"):
         config.find("nope")
 
 
-@pytest.mark.parametrize("name", ["quickstart", "cifar10", "imagenet"])
+@pytest.mark.parametrize("name", ["quickstart", "cifar10", "imagenet", "coefficients"])
 def test_every_shipped_configuration_describes_parts_that_exist(name: str, tmp_path: Path) -> None:
     shipped = config.load(config.find(name))
-    if name != "quickstart":  # the data are the user's: an empty layout of the right names stands for them
+    if name == "coefficients":
+        shipped = scale_search.plan(shipped, tiny().template)
+    elif name != "quickstart":  # the data are the user's: an empty layout of the right names stands for them
         root = tmp_path / "data"
         (root / "train").mkdir(parents=True)
         for number in range(1000):
@@ -171,7 +173,12 @@ def test_every_shipped_configuration_describes_parts_that_exist(name: str, tmp_p
 
 
 def test_all_shipped_configurations_are_tested() -> None:
-    assert {path.stem for path in config.SHIPPED.glob("*.toml")} == {"quickstart", "cifar10", "imagenet"}
+    assert {path.stem for path in config.SHIPPED.glob("*.toml")} == {
+        "quickstart",
+        "cifar10",
+        "imagenet",
+        "coefficients",
+    }
 
 
 def test_the_imagenet_configuration_has_the_papers_settings() -> None:

@@ -81,5 +81,6 @@ def test_make_knows_the_two_commands() -> None:
 @pytest.mark.parametrize("path", sorted(config.SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
 def test_each_configurations_head_says_its_command(path: Path) -> None:
     text = path.read_text()
-    assert text.startswith(f"# mnas search {path.stem}")
-    assert tomllib.loads(text)["search"]["trials"] > 0
+    verb = "scale-search b0.json" if path.stem == "coefficients" else "search"
+    assert text.startswith(f"# mnas {verb} {path.stem}")
+    assert "search" in tomllib.loads(text)

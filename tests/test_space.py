@@ -19,7 +19,7 @@ def genotypes(draw: st.DrawFn) -> tuple[Space, tuple[int, ...]]:
 
 
 def test_all_shipped_spaces_are_tested() -> None:
-    assert SHIPPED.keys() == SPACES.keys()
+    assert SHIPPED.keys() | {"scaling"} == SPACES.keys()  # which has tests of its own
 
 
 def test_each_stage_has_432_answers_as_in_the_paper() -> None:
