@@ -13,8 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mnas import __version__, config, describe, export, log, report
-from mnas import scale_search as coefficients
+from mnas import __version__, coefficients, config, describe, export, log, report
 from mnas.log import Log
 from mnas.progress import Live
 from mnas.search import resume as resume_search
@@ -58,7 +57,6 @@ def main() -> None:
 
 
 _PATH = click.Path(path_type=Path)
-_KINDS = ["spec", "timm", "tf", "onnx", "weights", "coefficients"]
 
 
 def _interruptible() -> None:

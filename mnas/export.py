@@ -57,7 +57,7 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
         "run": str(log.run.resolve()),
         "trial": trial,
         "genotype": list(log.asks[trial].genotype),
-        "seed": log.config().settings().seed,
+        "seed": log.settings.seed,
         "config": log.header.config,
         "config_digest": log.header.config_digest,
         "sessions": [asdict(session) for session in log.sessions],

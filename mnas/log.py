@@ -14,6 +14,7 @@ import platform
 import socket
 import time
 from dataclasses import field
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -133,11 +134,16 @@ class Log:
         self.retries: list[Retry] = []
         self.sessions = [header.session]
         self.size = 0  # bytes of whole lines
-        self.trials = self.config().settings().trials  # how many the search is to have
+        self.settings, self.reward = self.config().settings(), self.config().reward()
 
     def config(self, *, trusted: bool = False) -> Config:
         """Return the run's configuration; it came with the run, so it may not name code of its own."""
         return Config(self.header.config, trusted)
+
+    @property
+    def trials(self) -> int:
+        """How many the search is to have."""
+        return self.settings.trials
 
     @property
     def resume_command(self) -> str:
@@ -145,8 +151,9 @@ class Log:
         trust = "--trust " if self.config().names_outside_code else ""
         return f"mnas resume {trust}{self.run}"
 
+    @cached_property
     def space(self) -> Space:
-        """Return the space that the genotypes belong to, from the header's own data."""
+        """The space that the genotypes belong to, from the header's own data."""
         try:
             kind = ScalingSpace if "triples" in self.header.space else Space
             return kind.from_json(self.header.space)
@@ -162,7 +169,7 @@ class Log:
         if trial not in self.asks:
             raise InputError(f"trial: {trial}; {self.run} has {len(self.asks)}, counted from 0")
         try:
-            return self.space().decode(self.asks[trial].genotype)
+            return self.space.decode(self.asks[trial].genotype)
         except InputError as error:
             raise error.at(f"{self.run}: trial {trial}: ") from None
 

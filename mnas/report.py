@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from tabulate import tabulate
 
@@ -16,7 +16,7 @@ from mnas.journal import is_running
 from mnas.log import Log
 from search_space import Architecture, InputError
 from search_space.cost import Metric
-from search_space.errors import printable, require, require_known
+from search_space.errors import printable, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,6 @@ def pareto(trained: Sequence[Row], cost: Metric) -> list[Row]:
     return front
 
 
-def metric(log: Log) -> Metric:
-    """Return the cost that the run's reward counts.
-
-    Raises:
-        InputError: when the run names none that is known.
-    """
-    name: Metric = log.header.config.get("reward", {}).get("cost", "macs")
-    require_known(str(name), get_args(Metric), place=f"{log.run}: reward.cost: ", owner="it")
-    return name
-
-
 def state(log: Log) -> str:
     """Return `finished`, `running` or `stopped`."""
     if len(log.outcomes) >= log.trials:
@@ -109,7 +98,7 @@ def summary(log: Log, count: int = 5) -> dict[str, Any]:
         "config": log.header.config,
         "config_digest": log.header.config_digest,
         "best": [asdict(row) | {"stages": list(log.architecture(row.trial).block_strings)} for row in top],
-        "pareto": [asdict(row) for row in pareto(rows(log), metric(log))],
+        "pareto": [asdict(row) for row in pareto(rows(log), log.reward.cost)],
         "failures": [
             {
                 "trial": outcome.trial,
@@ -130,26 +119,19 @@ def millions(count: float) -> str:
 
 def stage_table(shown: Architecture) -> str:
     """Write an architecture's stages as a table, counted from 1 as in the papers."""
-    table: list[list[object]] = [["stem", "conv", 3, shown.stem_stride, "", shown.stem_channels, 1, "", ""]]
+
+    def square(pixels: int) -> str:
+        return f"{pixels}x{pixels}"
+
+    table: list[list[object]] = [
+        ["stem", "conv", 3, shown.stem_stride, "", shown.stem_channels, 1, "", square(shown.resolution)]
+    ]
     for number, stage in enumerate(shown.stages, start=1):
         op = f"mbconv{stage.expansion}" if stage.op == "mbconv" else stage.op
-        row = [number, op, stage.kernel, stage.stride, stage.se_ratio or "", stage.channels, stage.repeats, stage.skip]
         size = next(block.in_size for block in shown.blocks if block.stage == number - 1)
-        table.append([*row, f"{size}x{size}"])
-    table.append(
-        [
-            "head",
-            "conv",
-            1,
-            1,
-            "",
-            shown.head_channels,
-            1,
-            "",
-            f"{shown.blocks[-1].out_size}x{shown.blocks[-1].out_size}",
-        ]
-    )
-    table[0][-1] = f"{shown.resolution}x{shown.resolution}"
+        what = [op, stage.kernel, stage.stride, stage.se_ratio or "", stage.channels, stage.repeats, stage.skip]
+        table.append([number, *what, square(size)])
+    table.append(["head", "conv", 1, 1, "", shown.head_channels, 1, "", square(shown.blocks[-1].out_size)])
     headers = ["stage", "op", "kernel", "stride", "SE", "channels", "repeats", "skip", "input"]
     return tabulate(table, headers, disable_numparse=True)
 
@@ -177,8 +159,8 @@ def text(log: Log, count: int = 5) -> str:
     controller, space = (tables.get(table, {}).get("name", "ppo") for table in ("controller", "space"))
     lines = [
         ", ".join([f"{log.run}: {data['state']}, {trials['done']} of {trials['planned']} trials done", *rest]),
-        f"space {space}, controller {controller}, target {millions(tables['reward']['target'])} {metric(log)}, "
-        f"seed {log.config().settings().seed}; {data['child_seconds']:,.0f} s of training",
+        f"space {space}, controller {controller}, target {millions(log.reward.target)} {log.reward.cost}, "
+        f"seed {log.settings.seed}; {data['child_seconds']:,.0f} s of training",
     ]
     top = best(log, count)
     if top:
@@ -186,8 +168,8 @@ def text(log: Log, count: int = 5) -> str:
         lines += ["", f"Trial {top[0].trial}, stage by stage", stage_table(log.architecture(top[0].trial))]
         lines += [
             "",
-            f"Pareto front: no trial is as accurate with fewer {metric(log)}",
-            _trial_table(pareto(rows(log), metric(log))),
+            f"Pareto front: no trial is as accurate with fewer {log.reward.cost}",
+            _trial_table(pareto(rows(log), log.reward.cost)),
         ]
     if data["failures"]:
         counts = Counter(failure["kind"] for failure in data["failures"])
@@ -212,7 +194,7 @@ def plot(log: Log, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("plot: needs matplotlib; pip install 'mnas[quickstart]'") from None
-    shown, cost = rows(log), metric(log)
+    shown, cost = rows(log), log.reward.cost
     if not shown:
         raise InputError(f"plot: {log.run} has no trained trial yet")
     front = pareto(shown, cost)
@@ -244,7 +226,7 @@ def plot(log: Log, path: Path) -> None:
         edgecolors="red",
         label=f"best reward (trial {winner.trial})",
     )
-    left.axvline(log.header.config["reward"]["target"] / 1e6, color="grey", ls=":", lw=1, label="target")
+    left.axvline(log.reward.target / 1e6, color="grey", ls=":", lw=1, label="target")
     left.set_xlabel("multiply-adds (millions)" if cost == "macs" else "parameters (millions)")
     left.set_ylabel("validation accuracy (%)")
     left.legend(fontsize=8, loc="lower right")

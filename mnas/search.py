@@ -220,6 +220,6 @@ def resume(run: Path, progress: Progress = _quiet, *, trusted: bool = False) -> 
         if len(log.outcomes) == log.trials:
             return log
         parts = Parts.of(log.config(trusted=trusted), run)
-        if parts.space != log.space():
+        if parts.space != log.space:
             raise InputError(f"{run}: this version of mnas has another space of that name than the journal holds")
         return _run(parts, journal, progress)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mnas import config, scale_search
+from mnas import coefficients, config
 from mnas.config import Config
 from runners import RUNNERS
 from runners.proxy import ProxyTask
@@ -160,7 +160,7 @@ def test_a_shipped_configuration_is_found_by_its_name() -> None:
 def test_every_shipped_configuration_describes_parts_that_exist(name: str, tmp_path: Path) -> None:
     shipped = config.load(config.find(name))
     if name == "coefficients":
-        shipped = scale_search.plan(shipped, tiny().template)
+        shipped = coefficients.plan(shipped, tiny().template)
     elif name != "quickstart":  # the data are the user's: an empty layout of the right names stands for them
         root = tmp_path / "data"
         (root / "train").mkdir(parents=True)

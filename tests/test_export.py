@@ -29,7 +29,7 @@ def test_a_spec_reads_back(name: str, tmp_path: Path) -> None:
 
 def test_the_winners_spec_says_what_it_is_what_it_reached_and_where_it_is_from(log: Log) -> None:
     spec, winner = export.trial_spec(log), best(log, 1)[0]
-    architecture = log.space().decode(log.asks[winner.trial].genotype)
+    architecture = log.space.decode(log.asks[winner.trial].genotype)
     assert spec["architecture"] == architecture.to_json()
     assert spec["blocks"] == list(architecture.block_strings)
     assert (spec["macs"], spec["params"]) == cost(architecture)[:2]

@@ -37,7 +37,7 @@ def test_what_is_written_reads_back(run: Path) -> None:
     assert [retry.failure.kind for retry in log.retries] == ["worker-died"]
     assert log.header.config == CONFIG.tables
     assert log.header.config_digest == CONFIG.digest
-    assert log.space() == SPACE
+    assert log.space == SPACE
     assert {"mnas", "python", "torch", "numpy", "ray"} == log.header.session.versions.keys()
 
 

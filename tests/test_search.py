@@ -50,7 +50,7 @@ def test_every_trial_is_asked_and_told_once(finished: Log) -> None:
 
 
 def test_the_journal_holds_cost_and_reward_of_what_its_genotypes_decode_to(finished: Log) -> None:
-    space, reward = finished.space(), finished.config().reward(finished.space())
+    space, reward = finished.space, finished.config().reward(finished.space)
     for trial, ask in finished.asks.items():
         architecture = space.decode(ask.genotype)
         price = cost(architecture)

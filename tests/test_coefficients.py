@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mnas import export, scale_search
+from mnas import coefficients, export
 from mnas.config import Config
 from mnas.log import Log, read
 from mnas.search import resume, search
@@ -30,7 +30,7 @@ def planned(**space: Any) -> Config:
         "runner": {"workers": 0},
         "proxy": {"name": "tests.stand_in:Arithmetic"},
     }
-    return scale_search.plan(Config(tables), tiny().template)
+    return coefficients.plan(Config(tables), tiny().template)
 
 
 def test_the_default_grid_has_108_triples() -> None:
@@ -86,7 +86,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
 
 
 def test_every_triple_is_a_trial_and_alike_networks_are_trained_once(log: Log) -> None:
-    space = log.space()
+    space = log.space
     assert isinstance(space, ScalingSpace)
     assert [log.asks[trial].genotype for trial in range(log.trials)] == [(n,) for n in range(space.size)]
     digests = {ask.digest for ask in log.asks.values()}
@@ -99,7 +99,7 @@ def test_accuracy_alone_decides(log: Log) -> None:
 
 
 def test_the_table_is_sorted_by_accuracy_with_every_network_once(log: Log) -> None:
-    lines = scale_search.table(log).splitlines()[2:]
+    lines = coefficients.table(log).splitlines()[2:]
     accuracies = [float(line.split()[3]) for line in lines]
     assert accuracies == sorted(accuracies, reverse=True)
     assert sum(int(line.split()[-1]) for line in lines) == log.trials
@@ -107,20 +107,20 @@ def test_the_table_is_sorted_by_accuracy_with_every_network_once(log: Log) -> No
 
 def test_the_best_triple_goes_to_a_file_that_scale_takes(log: Log, tmp_path: Path) -> None:
     best = max(log.outcomes.values(), key=lambda o: (o.accuracy, -o.trial))
-    export.write(tmp_path / "c.json", scale_search.best_triple(log))
-    space = log.space()
+    export.write(tmp_path / "c.json", coefficients.best_triple(log))
+    space = log.space
     assert isinstance(space, ScalingSpace)
-    assert scale_search.read(tmp_path / "c.json") == space.triples[log.asks[best.trial].genotype[0]]
+    assert coefficients.read(tmp_path / "c.json") == space.triples[log.asks[best.trial].genotype[0]]
     export.write(tmp_path / "b0.json", export.spec(B0, "b0"))
     table = good("scale", tmp_path / "b0.json", "--phi", "1", "--coefficients", tmp_path / "c.json")
-    assert f"{cost(scale(B0, scale_search.read(tmp_path / 'c.json').at(1))).macs:,}" in table
+    assert f"{cost(scale(B0, coefficients.read(tmp_path / 'c.json').at(1))).macs:,}" in table
 
 
 def test_a_coefficient_search_cut_in_the_middle_goes_on_to_the_same(log: Log, tmp_path: Path) -> None:
     whole = (log.run / "journal.jsonl").read_bytes()
     (tmp_path / "journal.jsonl").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"trials done; go on with: mnas resume --trust"):
-        scale_search.best_triple(read(tmp_path))
+        coefficients.best_triple(read(tmp_path))
     assert told(resume(tmp_path, trusted=True)) == told(log)
 
 
@@ -136,7 +136,7 @@ def test_a_coefficient_search_cut_in_the_middle_goes_on_to_the_same(log: Log, tm
 def test_what_is_no_coefficients_file_is_refused(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "c.json").write_text(content)
     with pytest.raises(InputError) as caught:
-        scale_search.read(tmp_path / "c.json")
+        coefficients.read(tmp_path / "c.json")
     assert says in str(caught.value)
 
 

@@ -42,11 +42,11 @@ def plan(config: Config, baseline: Architecture) -> Config:
 
 def is_one(log: Log) -> bool:
     """Say whether a run is a coefficient search."""
-    return isinstance(log.space(), ScalingSpace)
+    return isinstance(log.space, ScalingSpace)
 
 
 def _space(log: Log) -> ScalingSpace:
-    space = log.space()
+    space = log.space
     if not isinstance(space, ScalingSpace):
         raise InputError(f"{log.run}: no coefficient search; mnas scale-search begins one")
     return space
