@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,8 +40,6 @@ class _Group(click.Group):
             _fail(error.format_message())
         except (KeyboardInterrupt, click.Abort):
             sys.exit(130)
-        except BrokenPipeError:
-            sys.exit(1)  # the reader has gone: `mnas inspect RUN | head`
         except OSError as error:
             _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
@@ -151,11 +150,15 @@ def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
 def export_network(source: Path, trial: int | None, kind: str, tensors: Path | None, output: Path) -> None:
     """Write the network of a run's trial, or of a spec.
 
-    A spec is JSON: architecture, cost, accuracy, provenance. timm and tf are block strings, also in JSON,
-    from which timm and TensorFlow's release build the network. onnx is run by onnxruntime and compared
-    before it is done. weights are safetensors under timm's names. coefficients are the best triple of a
-    coefficient search, for scale.
+    A spec is JSON: architecture, cost, accuracy, provenance. timm and tf are block strings with the
+    keywords that go with them, in JSON, which every verb that takes a SPEC takes too. onnx is run by
+    onnxruntime and compared before it is done. weights are safetensors under timm's names. coefficients
+    are the best triple of a coefficient search, for scale.
     """
+    if tensors and kind not in ("onnx", "weights"):
+        raise InputError(f"--weights {tensors}: takes --to onnx or --to weights")
+    if trial is not None and (kind == "coefficients" or not source.is_dir()):
+        raise InputError(f"--trial {trial}: takes a run, and a network of it")
     if kind == "coefficients":
         export.write(output, coefficients.best_triple(log.read(source)))
         click.echo(f"{output}: the best triple of {source}")
@@ -174,6 +177,8 @@ def export_network(source: Path, trial: int | None, kind: str, tensors: Path | N
         else:
             difference = onnx.export(network, output)
             click.echo(f"onnxruntime's logits and PyTorch's differ by {difference:.1e} of the largest, at most")
+        spec.pop("accuracy", None)  # the child's weights were not kept; these reached nothing yet
+        spec["name"] += f", the weights of {tensors}" if tensors else ", untrained weights of seed 0"
     click.echo(f"{output}: {export.headline(spec)}")
 
 
@@ -201,7 +206,9 @@ def import_weights(
     network = weights.initialised(architecture, None)
     naming = weights.import_weights(checkpoint, network, naming)
     weights.save(network, output.with_name(f"{output.name}.safetensors"))
-    export.write(output.with_name(f"{output.name}.json"), export.spec(architecture, found["name"]))
+    provenance = {"checkpoint": checkpoint.name, "naming": naming, "spec": found["digest"]}
+    imported = export.spec(architecture, found["name"], provenance=provenance)
+    export.write(output.with_name(f"{output.name}.json"), imported)
     click.echo(f"{output}.safetensors and {output}.json: {found['name']}, read by {naming}'s names")
 
 
@@ -224,7 +231,7 @@ def scale_search(spec: Path, config_file: str, overrides: Sequence[str], run: Pa
 @main.command()
 @click.argument("spec", type=_PATH)
 @click.option("--phi", "phis", type=float, multiple=True, help="Compound coefficient; may be repeated.")
-@click.option("--table", type=click.Choice(list(TABLES)), help="The released, hand-set B0 to B7.")
+@click.option("--table", type=click.Choice(list(TABLES)), help="Released factors: B0 to B7; B8, L2; or Lite0 to 4.")
 @click.option("--coefficients", "bases", type=_PATH, help="Coefficients for --phi, as scale-search found them.")
 @click.option("-o", "--output", type=_PATH, help="Folder to write a spec for each network to.")
 def scale(spec: Path, phis: Sequence[float], table: str | None, bases: Path | None, output: Path | None) -> None:
@@ -236,17 +243,21 @@ def scale(spec: Path, phis: Sequence[float], table: str | None, bases: Path | No
     found = export.read(spec)
     name, architecture = found["name"], export.architecture(found)
     factors = dict(TABLES[table]) if table else {}
+    if bases and not phis:
+        raise InputError(f"--coefficients {bases}: takes --phi N with it")
     powers = coefficients.read(bases) if bases else Coefficients()
     factors |= {f"phi{phi:.12g}": powers.at(phi) for phi in phis}
     if not factors:
         raise InputError("scale: takes --phi N or --table efficientnet")
     family = describe.family(architecture, factors)
     click.echo(describe.family_table(family, factors))
-    if table:
+    if table == "efficientnet":
         click.echo("The released B1 to B7 are a table set by hand, not powers of 1.2, 1.1 and 1.15: those are --phi.")
     if output:
         for member, scaled in family.items():
-            export.write(output / f"{name}-{member}.json", export.spec(scaled, f"{name}-{member}"))
+            provenance = {"scaled_from": architecture.digest, "name": name, "factors": asdict(factors[member])}
+            made = export.spec(scaled, f"{name}-{member}", provenance=provenance)
+            export.write(output / f"{name}-{member}.json", made)
         click.echo(f"{len(family)} specs written to {output}")
 
 

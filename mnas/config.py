@@ -56,6 +56,8 @@ class Settings:
 
 def _readable(annotation: Any) -> str:
     """Write a type as a user of TOML would: `a number`, `sgd or rmsprop`, `a string or nothing`."""
+    if get_origin(annotation) is list:
+        return f"a list: {_readable(get_args(annotation)[0])}, …"
     if get_origin(annotation) is not None:
         return " or ".join(map(_readable, get_args(annotation)))
     words = {int: "an integer", float: "a number", bool: "true or false", str: "a string", type(None): "nothing"}
@@ -214,7 +216,7 @@ def _assign(tables: dict[str, Any], override: str) -> None:
         tables = tables.setdefault(parent, {})
         if not isinstance(tables, dict):
             raise InputError(f"--set {override}: {parent} is a value, not a table")
-    if key == "name" and tables.get(key) != value:
+    if key == "name" and value != tables.get("name", _NAMED.get(parents[0], ({}, None))[1]):
         tables.clear()
     tables[key] = value
 
@@ -243,7 +245,8 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Config:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not TOML ({error})") from None
-    for override in overrides:
+    # Names first: they clear their tables.
+    for override in sorted(overrides, key=lambda o: not o.partition("=")[0].rstrip().endswith(".name")):
         _assign(tables, override)
     try:
         config = Config(tables)

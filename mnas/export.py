@@ -1,9 +1,11 @@
 """Specs: an architecture as a JSON file, with what it costs, what it reached and where it comes from."""
 
+import contextlib
+import inspect
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from mnas import __version__, report
 from mnas.log import Log
 from search_space import Architecture, InputError
 from search_space.cost import cost
+from search_space.errors import require_known
 from search_space.strings import from_tf, from_timm, to_tf, to_timm
 
 FORMAT = "mnas-spec"
@@ -63,12 +66,13 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
         "sessions": [asdict(session) for session in log.sessions],
     }
     accuracy = {"validation": outcome.accuracy, "curve": list(outcome.curve), "reward": outcome.reward}
-    name = re.sub(r"[^\w-]+", "-", log.run.resolve().name)
+    name = re.sub(r"[^\w-]+", "-", log.run.resolve().name).strip("-") or "run"
     return spec(found, f"{name}-trial{trial}", accuracy=accuracy, provenance=provenance)
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON to `path`, whole or not at all.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to, whose file takes `path`'s place when all went well, and is gone if not.
 
     Raises:
         InputError: when something else than a file is there, or it can't be written.
@@ -79,12 +83,18 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
+            yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON to `path`, whole or not at all; see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def architecture(content: Mapping[str, Any]) -> Architecture:
@@ -102,22 +112,41 @@ def headline(content: Mapping[str, Any]) -> str:
 
 
 def strings(content: Mapping[str, Any], grammar: str) -> dict[str, Any]:
-    """Return a spec's network in timm's or TensorFlow's strings, read back and found the same.
+    """Return a spec's network in timm's or TensorFlow's strings and keywords, read back and found the same.
+
+    Beside TensorFlow's strings stand our own names for what they do not say.
 
     Raises:
         InputError: naming the stage and the field that the grammar can't say.
     """
     said = architecture(content)
-    fields = {name: value for name, value in vars(said).items() if name in said.to_json() and name != "stages"}
     if grammar == "timm":
         written = to_timm(said)
-        back = from_timm(written["arch_def"], **fields)
     else:
-        written = {"blocks_args": to_tf(said)}
-        back = from_tf(written["blocks_args"], **fields)
+        fields = {name: value for name, value in said.to_json().items() if name not in ("stages", "stem_stride")}
+        written = {"blocks_args": to_tf(said), **fields}
+    written["resolution"] = said.resolution
+    back = from_strings(written)
     if back.digest != said.digest or cost(back) != cost(said):
         raise InputError(f"{content['name']}: read back, {grammar}'s strings build another network")
     return written
+
+
+def from_strings(content: Mapping[str, Any]) -> Architecture:
+    """Return the architecture that `strings` wrote down.
+
+    Raises:
+        InputError: naming the stage and the token, or the keyword, that can't be read.
+    """
+    if "arch_def" in content:
+        keywords = {name: value for name, value in content.items() if name != "arch_def"}
+        for name in keywords:
+            require_known(name, inspect.signature(from_timm).parameters, owner="it")
+        return from_timm(content["arch_def"], **keywords)
+    fields = {name: value for name, value in content.items() if name != "blocks_args"}
+    for name in fields:
+        require_known(name, Architecture.__dataclass_fields__.keys() - {"stages", "stem_stride"}, owner="it")
+    return from_tf(content["blocks_args"], **fields)
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -137,12 +166,19 @@ def read_json(path: Path, what: str) -> Any:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a spec.
+    """Read a spec, or make one of a file of block strings that `strings` wrote.
 
     Raises:
         InputError: when it is no spec, is of another version, or its figures are not its architecture's.
     """
     data = read_json(path, "a spec")
+    if isinstance(data, dict) and ("arch_def" in data or "blocks_args" in data):
+        try:
+            return spec(from_strings(data), re.sub(r"[^\w-]+", "-", path.stem).strip("-") or "network")
+        except InputError as error:
+            raise error.at(f"{path}: ") from None
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"{path}: no block strings that can be read ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"{path}: not a spec; takes what mnas export or mnas zoo writes")
     if data.get("version") != VERSION:
@@ -155,8 +191,9 @@ def read(path: Path) -> dict[str, Any]:
     # It becomes part of file names: it must not lead out of a folder.
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise InputError(f"{path}: name is {name!r}; takes letters, digits, '.', '_' and '-'")
+    # Not the architecture itself, to which a later version may have added a field with its default.
     for field, true in spec(found, name).items():
-        if data.get(field) != true:
+        if field != "architecture" and data.get(field) != true:
             raise InputError(f"{path}: {field} is {data.get(field)!r}, its architecture's is {true!r}; edited by hand?")
     accuracy = data.get("accuracy", {"validation": 0.0})
     if not isinstance(accuracy, dict) or not isinstance(accuracy.get("validation"), float):

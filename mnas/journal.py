@@ -38,7 +38,8 @@ class Journal:
         """Begin a new run directory.
 
         Raises:
-            InputError: when the run has begun already, or the directory can't be written.
+            InputError: when the run has begun already, or the disk is full.
+            OSError: when the directory can't be made or written.
         """
         refuse_begun(run)
         header = Header(config=config.tables, config_digest=config.digest, space=space.to_json())

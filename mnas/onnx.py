@@ -4,7 +4,9 @@ import logging
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from mnas.export import replacing
 from search_space import InputError
 from search_space.network import Network
 
@@ -39,15 +41,18 @@ def export(network: Network, path: Path) -> float:
         dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
     )
     assert program is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    program.save(path)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     images = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
-    (found,) = session.run(None, {"images": images.numpy()})
     with torch.no_grad():
         expected = network(images)
-    difference: float = ((torch.from_numpy(found) - expected).abs().max() / expected.abs().max()).item()
+    with replacing(path) as temporary:
+        program.save(temporary)
+        session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
+        (found,) = session.run(None, {"images": images.numpy()})
+        return _difference(torch.from_numpy(found), expected, path)
+
+
+def _difference(found: Tensor, expected: Tensor, path: Path) -> float:
+    difference: float = ((found - expected).abs().max() / expected.abs().max()).item()
     if not difference < TOLERANCE:
-        path.unlink()
         raise InputError(f"{path}: onnxruntime's logits differ from PyTorch's by {difference:.2g}; nothing was written")
     return difference

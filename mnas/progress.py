@@ -51,7 +51,7 @@ class Live:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        if isinstance(error, InputError) and self._run.is_dir():  # the terminal says it anyway
+        if isinstance(error, InputError) and self._bar is not None:  # begun; the terminal says it anyway
             record = self._logger.makeRecord("mnas", logging.ERROR, "", 0, f"stopped: {error}", (), None)
             self._handlers[0].handle(record)
         for handler in self._handlers:

@@ -53,8 +53,8 @@ def rows(log: Log) -> list[Row]:
 
 def best(log: Log, count: int) -> list[Row]:
     """Return the networks of highest reward, each once, the best first; of equals the earlier."""
-    trained = [row for row in rows(log) if row.reused_from is None]
-    return sorted(trained, key=lambda row: (-row.reward, row.trial))[:count]
+    ranked = sorted(rows(log), key=lambda row: (-row.reward, row.trial))
+    return list({row.digest: row for row in reversed(ranked)}.values())[::-1][:count]
 
 
 def pareto(trained: Sequence[Row], cost: Metric) -> list[Row]:
@@ -156,7 +156,7 @@ def text(log: Log, count: int = 5) -> str:
     data = summary(log, count)
     trials, tables = data["trials"], log.header.config
     rest = [f"{trials[what]} {what}" for what in ("unfinished", "failed", "reused", "retries") if trials[what]]
-    controller, space = (tables.get(table, {}).get("name", "ppo") for table in ("controller", "space"))
+    controller, space = tables.get("controller", {}).get("name", "ppo"), tables["space"]["name"]
     lines = [
         ", ".join([f"{log.run}: {data['state']}, {trials['done']} of {trials['planned']} trials done", *rest]),
         f"space {space}, controller {controller}, target {millions(log.reward.target)} {log.reward.cost}, "
@@ -166,11 +166,8 @@ def text(log: Log, count: int = 5) -> str:
     if top:
         lines += ["", "Best trials by reward", _trial_table(top)]
         lines += ["", f"Trial {top[0].trial}, stage by stage", stage_table(log.architecture(top[0].trial))]
-        lines += [
-            "",
-            f"Pareto front: no trial is as accurate with fewer {log.reward.cost}",
-            _trial_table(pareto(rows(log), log.reward.cost)),
-        ]
+    if front := pareto(rows(log), log.reward.cost):
+        lines += ["", f"Pareto front: no trial is as accurate with fewer {log.reward.cost}", _trial_table(front)]
     if data["failures"]:
         counts = Counter(failure["kind"] for failure in data["failures"])
         lines += ["", "Failures: " + ", ".join(f"{kind} {number}" for kind, number in counts.most_common())]

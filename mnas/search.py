@@ -7,8 +7,9 @@ number of workers. Going on with a search is the same loop over a journal that i
 """
 
 import logging
+import operator
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from mnas.log import Ask, Log, Outcome, Retry
 from mnas.reward import Reward
 from runners import Job, Result, Runner
 from runners.base import MACHINE_FAULTS
-from search_space import Architecture, InputError, Space
+from search_space import Architecture, Genotype, InputError, Space
 from search_space.cost import cost
 
 logger = logging.getLogger("mnas")
@@ -82,7 +83,7 @@ class _Loop:
                 self._ask(trial + settings.window)
 
     def _ask(self, trial: int) -> None:
-        genotype = tuple(self._controller.ask(trial))
+        genotype = _integers(self._controller.ask(trial))
         architecture = self._architectures[trial] = self._space.decode(genotype)
         price = cost(architecture)
         ask = Ask(
@@ -171,6 +172,14 @@ class _Loop:
                 outcome.seconds,
                 outcome.worker,
             )
+
+
+def _integers(asked: Iterable[object]) -> Genotype:
+    """Return a genotype of plain integers, of NumPy's too; controllers may be the user's own."""
+    try:
+        return tuple(map(operator.index, asked))  # type: ignore[arg-type]  # that is what is checked
+    except TypeError:
+        raise InputError(f"controller.name: asked {asked!r}; takes a genotype, integers") from None
 
 
 def _run(parts: Parts, journal: Journal, progress: Progress) -> Log:

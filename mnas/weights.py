@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mnas.export import replacing
 from search_space import Architecture, InputError
 from search_space.errors import require_known
 from search_space.network import Network, build
@@ -22,9 +23,9 @@ _SUFFIX = r"\.(weight|bias|running_mean|running_var|num_batches_tracked)$"
 
 def save(network: Network, path: Path) -> None:
     """Write a network's weights to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, path, metadata={"format": "pt", "mnas_digest": network.architecture.digest})
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt", "mnas_digest": network.architecture.digest})
 
 
 def load(network: Network, path: Path) -> None:
@@ -35,7 +36,9 @@ def load(network: Network, path: Path) -> None:
     """
     tensors, metadata = _read_safetensors(path)
     digest, ours = metadata.get("mnas_digest"), network.architecture.digest
-    if digest is not None and digest != ours:
+    if digest is None:
+        raise InputError(f"{path}: does not say which network it is of; mnas import-weights makes a file that does")
+    if digest != ours:
         raise InputError(f"{path}: weights of the network {digest}; this one is {ours}")
     load_tensors(network, tensors, str(path))
 

@@ -1,9 +1,10 @@
 """What goes to a runner, what comes back, and whose fault a failure is.
 
 A child that raises, diverges or runs out of memory is the *architecture's* fault: it teaches the
-controller with accuracy 0. A worker that dies or a time limit that passes is the *machine's* fault:
-the search runs the job again, and only after its last retry counts it against the architecture.
-An InputError (a picture that is no picture) is the *user's* fault: it teaches nobody and ends the search.
+controller with accuracy 0. A worker that dies, a time limit that passes, a disk or GPU that fails is
+the *machine's* fault: the search runs the job again, and only after its last retry counts it against
+the architecture. An InputError (a picture that is no picture) is the *user's* fault: it teaches
+nobody and ends the search.
 """
 
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from typing import Literal, Protocol
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 
-FailureKind = Literal["raised", "diverged", "out-of-memory", "time-limit", "worker-died", "bad-input"]
-MACHINE_FAULTS: frozenset[FailureKind] = frozenset({"time-limit", "worker-died"})
+FailureKind = Literal["raised", "diverged", "out-of-memory", "time-limit", "worker-died", "machine", "bad-input"]
+MACHINE_FAULTS: frozenset[FailureKind] = frozenset({"time-limit", "worker-died", "machine"})
 
 
 class DivergenceError(ArithmeticError):
@@ -28,7 +29,7 @@ class Failure:
     message: str
 
     @classmethod
-    def of(cls, error: Exception) -> "Failure":
+    def of(cls, error: BaseException) -> "Failure":
         """Name what a child raised, without importing the library that raised it."""
         if isinstance(error, InputError):
             return cls("bad-input", str(error))
@@ -39,6 +40,9 @@ class Failure:
         no_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
         if isinstance(error, MemoryError) or no_memory:
             return cls("out-of-memory", text)
+        # A full disk, a lost mount; torch.AcceleratorError and its like say "CUDA error".
+        if isinstance(error, OSError) or "CUDA error" in str(error):
+            return cls("machine", text)
         return cls("raised", text)
 
 
@@ -93,7 +97,7 @@ class Runner(Protocol):
         """Wait for the next job to end. Call only while a submitted job has not come back.
 
         Raises:
-            InputError: when no worker can be started.
+            InputError: when no worker can be started, or what every job needs can't be read.
         """
         ...
 

@@ -201,6 +201,8 @@ class _Files:
                     (self._size, self._size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
                 )
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
+            if isinstance(error, OSError) and error.errno:
+                raise  # the disk's fault, not the picture's
             raise InputError(f"path: {path} is no picture that can be read ({error})") from None
         return np.asarray(square).transpose(2, 0, 1)
 

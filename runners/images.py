@@ -41,17 +41,20 @@ class Images:
 
 
 def split(images: Images, fraction: float) -> tuple[Images, Images]:
-    """Cut a validation set off: the same `fraction` of every class, the same images for everyone.
+    """Cut a validation set off: the same `fraction` of every class, but at least one image on either side.
 
-    The cut does not hang on the search's seed, so that accuracies of different searches compare.
+    The cut is the same for everyone and does not hang on the search's seed, so that accuracies of
+    different searches compare.
 
     Raises:
-        InputError: when either side would be empty.
+        InputError: when a class has one image only.
     """
     rng = np.random.default_rng(0)
     chosen = np.zeros(len(images), dtype=bool)
     for label in np.unique(images.labels):
         members = rng.permutation(np.flatnonzero(images.labels == label))
-        chosen[members[: round(fraction * len(members))]] = True
-    require(0 < chosen.sum() < len(images), "val_fraction", fraction, f"a share that splits {len(images)} images")
+        require(
+            len(members) >= 2, "path", f"class {label}", "two images of each class or more, to train and to measure"
+        )
+        chosen[members[: min(max(1, round(fraction * len(members))), len(members) - 1)]] = True
     return images.take(np.flatnonzero(~chosen)), images.take(np.flatnonzero(chosen))

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from runners.base import Evaluate, Failure, Job, Result
+from runners.base import DivergenceError, Evaluate, Failure, Job, Result
 from search_space.errors import InputError, require
 
 logger = logging.getLogger("mnas")
@@ -32,8 +32,11 @@ def attempt(evaluate: Evaluate, job: Job, worker: str) -> Result:
     """Carry out a job; whatever it raises becomes a failure of the result."""
     start = time.perf_counter()
     try:
-        return replace(evaluate(job), worker=worker)
-    except Exception as error:
+        result = replace(evaluate(job), trial=job.trial, worker=worker)
+        if not 0 <= result.accuracy <= 1:  # NaN neither
+            raise DivergenceError(f"accuracy is {result.accuracy}")
+        return result
+    except (Exception, SystemExit) as error:
         # In a worker process this goes to its log file, in the search's own to RUN/search.log.
         logger.warning("trial %d", job.trial, exc_info=True)
         failure = Failure.of(error)
@@ -61,7 +64,9 @@ def _alarm(limit: float) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        while signal.getitimer(signal.ITIMER_REAL)[0]:
+            with contextlib.suppress(_TimeLimitError):  # it rang while we took it down
+                signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 

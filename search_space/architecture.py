@@ -253,6 +253,8 @@ class Architecture:
         ends["drop_connect"] = 0.0  # resolved into the blocks
         if not any(block.se_channels for block in self.blocks):
             ends["se_activation"] = "relu"  # of no squeeze
+        if self.stem_stride == 1 and all(block.stride == 1 for block in self.blocks):
+            ends["padding"] = "symmetric"  # the two are one
         said = {f.name: ends[f.name] for f in dataclasses.fields(self)[1:] if ends[f.name] != f.default}
         content = json.dumps([said, [block[1:] for block in self.blocks]], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]

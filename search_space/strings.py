@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from search_space.architecture import Architecture, Op, Stage
+from search_space.architecture import Activation, Architecture, Op, Stage
 from search_space.errors import InputError
 from search_space.scaling import round_channels
 
@@ -37,8 +37,8 @@ def _check(architecture: Architecture, grammar: str) -> None:
 def to_timm(architecture: Architecture) -> dict[str, Any]:
     """Return what makes timm's EfficientNet build this network: `arch_def` and keywords, as plain data.
 
-    `block_args = decode_arch_def(arch_def)` and the keywords go to `timm.models.EfficientNet`, with
-    `act_layer` and `norm_eps` turned into its layers; see README.
+    `decode_arch_def(arch_def)` and the keywords go to timm's EfficientNet, with `act_layer` and `norm_eps`
+    turned into its layers: README shows it.
 
     Raises:
         InputError: naming the stage and the field that timm's grammar can't say.
@@ -68,15 +68,38 @@ def to_timm(architecture: Architecture) -> dict[str, Any]:
         "norm_eps": architecture.bn_eps,
         "drop_rate": architecture.dropout,
         "drop_path_rate": architecture.drop_connect,
+        "pad_type": "same" if architecture.padding == "same" else "",
     }
 
 
-def from_timm(arch_def: Sequence[Sequence[str] | str], **fields: Any) -> Architecture:
-    """Read timm's block strings, a list or a string for each stage.
+def from_timm(
+    arch_def: Sequence[Sequence[str] | str],
+    *,
+    num_classes: int = 1000,
+    num_features: int = 1280,
+    in_chans: int = 3,
+    stem_size: int = 32,
+    act_layer: Activation = "relu",
+    norm_eps: float = 1e-5,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    pad_type: str = "",
+    resolution: int = 224,
+) -> Architecture:
+    """Read timm's block strings and keywords, as `to_timm` writes them.
 
     Args:
-        arch_def: as in timm's source, without its multipliers.
-        fields: the architecture's other fields, under our names (`activation`, `head_channels` …).
+        arch_def: a list or a string for each stage, as in timm's source, without its multipliers.
+        num_classes: our `classes`.
+        num_features: our `head_channels`.
+        in_chans: our `in_channels`.
+        stem_size: our `stem_channels`.
+        act_layer: the activation, inside SE too.
+        norm_eps: of batch norm.
+        drop_rate: our `dropout`.
+        drop_path_rate: our `drop_connect`.
+        pad_type: "same" is TensorFlow's padding.
+        resolution: pixels a side, of which timm's keywords do not speak.
 
     Raises:
         InputError: naming the stage and the token that can't be read.
@@ -90,7 +113,20 @@ def from_timm(arch_def: Sequence[Sequence[str] | str], **fields: Any) -> Archite
             stages.append(Stage.parse(texts[0]))
         except InputError as error:
             raise error.at(f"stage {number}: ") from None
-    return Architecture(stages=tuple(stages), **fields)
+    return Architecture(
+        stages=tuple(stages),
+        classes=num_classes,
+        head_channels=num_features,
+        in_channels=in_chans,
+        stem_channels=stem_size,
+        activation=act_layer,
+        se_activation=act_layer,
+        bn_eps=norm_eps,
+        dropout=drop_rate,
+        drop_connect=drop_path_rate,
+        padding="same" if pad_type == "same" else "symmetric",
+        resolution=resolution,
+    )
 
 
 def to_tf(architecture: Architecture) -> list[str]:
@@ -105,6 +141,8 @@ def to_tf(architecture: Architecture) -> list[str]:
     for number, stage in enumerate(architecture.stages, start=1):
         if stage.op == "conv":
             raise _refuse("TensorFlow", f"stage {number}.op", "conv", "sepconv and mbconv")
+        if stage.stride > 9:
+            raise _refuse("TensorFlow", f"stage {number}.stride", stage.stride, "1 to 9")
         parts = [f"r{stage.repeats}", f"k{stage.kernel}", f"s{stage.stride}{stage.stride}", f"e{stage.expansion}"]
         parts += [f"i{channels}", f"o{stage.channels}"]
         parts += [f"se{stage.se_ratio!r}"] if stage.se_ratio else []
@@ -114,23 +152,28 @@ def to_tf(architecture: Architecture) -> list[str]:
     return strings
 
 
-_TF_TOKEN = re.compile(r"(?P<name>se|[rkseio])(?P<value>\d*\.?\d+(?:e-\d+)?)")
+_TF_TOKEN = re.compile(r"(?P<name>se|[rkseio])(?P<value>\d{0,9}\.?\d{1,20}(?:e-\d+)?)")
 _TF_FIELDS = {"r": "repeats", "k": "kernel", "s": "stride", "e": "expansion", "i": "in", "o": "channels"}
 
 
 def _tf_stage(text: str) -> tuple[int, Stage]:
     """Read one string; return the channels it takes in, and the stage."""
-    found: dict[str, Any] = {"skip": "identity"}
+    found: dict[str, Any] = {}
+    field: str
+    value: str | float
     for position, token in enumerate(text.split("_"), start=1):
         match = _TF_TOKEN.fullmatch(token)
         if token == "noskip":
-            found["skip"] = "none"
+            field, value = "skip", "none"
         elif match and match["name"] == "se":
-            found["se_ratio"] = float(match["value"])
+            field, value = "se_ratio", float(match["value"])
         elif match and match["value"].isdigit():
-            found[_TF_FIELDS[match["name"]]] = int(match["value"])
+            field, value = _TF_FIELDS[match["name"]], int(match["value"])
         else:
             raise InputError(f"token {position} is {token!r}; takes rN, kN, sNN, eN, iN, oN, se0.N, noskip")
+        if field in found:
+            raise InputError(f"token {position} is {token!r}; {field} was said before")
+        found[field] = value
     missing = [letter for letter, field in _TF_FIELDS.items() if field not in found]
     if missing:
         raise InputError(f"{missing[0]}: missing; takes rN, kN, sNN, eN, iN and oN")
@@ -160,7 +203,7 @@ def from_tf(strings: Sequence[str], **fields: Any) -> Architecture:
                 raise InputError(f"i{channels}; takes i{stages[-1].channels}, what stage {number - 1} puts out")
         except InputError as error:
             raise error.at(f"stage {number}, {text!r}: ") from None
-        if not stages:
-            fields = {"stem_channels": channels} | fields
+        if not stages and fields.setdefault("stem_channels", channels) != channels:
+            raise InputError(f"stem_channels: {fields['stem_channels']}; the first string takes i{channels}")
         stages.append(stage)
     return Architecture(stages=tuple(stages), **fields)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -44,6 +45,8 @@ class Faulty(Arithmetic):
             attempt = len(list(self.marks.iterdir()))
             (self.marks / str(attempt)).write_text(str(os.getpid()))
             if attempt < self.times:
+                if self.how == "nan":
+                    return Result(job.trial, float("nan"))
                 self.fail()
         return super().__call__(job)
 
@@ -56,6 +59,10 @@ class Faulty(Arithmetic):
             torch.empty(1 << 60)  # a real allocation that no machine can serve
         if self.how == "time-limit":
             time.sleep(600)
+        if self.how == "exit":
+            sys.exit("I give up")
+        if self.how == "machine":
+            raise OSError(28, "No space left on device")
         if self.how == "bad-input":
             raise InputError("path: cat.jpg is no picture")
         if self.how == "worker-died":

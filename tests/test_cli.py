@@ -226,6 +226,28 @@ def test_a_terminal_has_a_live_line_and_the_log_file_plain_ones(tmp_path: Path) 
     assert len(re.findall(r"trial \d+: accuracy 0\.\d{4}, \d+\.\d\dM MACs, reward", log)) == 30
 
 
+def test_options_that_would_be_ignored_are_refused(run: Path, tmp_path: Path) -> None:
+    good("zoo", "mnasnet-a1", "-o", tmp_path / "a1.json")
+    for arguments, says in (
+        (["export", tmp_path / "a1.json", "--trial", "9"], "--trial 9: takes a run"),
+        (["export", run, "--weights", "x"], "--weights x: takes --to onnx or --to weights"),
+        (["scale", tmp_path / "a1.json", "--table", "efficientnet", "--coefficients", "x"], "takes --phi N with it"),
+    ):
+        done = mnas(*arguments, "-o", tmp_path / "out")
+        assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+
+
+def test_what_is_no_run_directory_gets_no_file(tmp_path: Path) -> None:
+    assert mnas("resume", tmp_path).returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_untrained_weights_are_called_so(run: Path, tmp_path: Path) -> None:
+    said = good("export", run, "--to", "weights", "-o", tmp_path / "x.safetensors")
+    assert "untrained weights of seed 0" in said
+    assert "accuracy" not in said
+
+
 def test_mnas_alone_shows_its_help() -> None:
     done = mnas()
     assert done.returncode == 2
@@ -255,7 +277,7 @@ def test_weights_onnx_and_strings_come_out_of_a_spec(tmp_path: Path) -> None:
     spec = tmp_path / "a1.json"
     good("zoo", "mnasnet-a1", "-o", spec)
     for kind in ("timm", "tf", "weights"):
-        assert "mnasnet-a1, 311.58M MACs, 3.89M params" in good("export", spec, "--to", kind, "-o", tmp_path / kind)
+        assert "311.58M MACs, 3.89M params" in good("export", spec, "--to", kind, "-o", tmp_path / kind)
     assert json.loads((tmp_path / "timm").read_text())["arch_def"][2] == ["ir_r3_k5_s2_e3_c40_se0.25"]
     assert json.loads((tmp_path / "tf").read_text())["blocks_args"][2] == "r3_k5_s22_e3_i24_o40_se0.25"
     (tmp_path / "weights").rename(tmp_path / "a1.safetensors")

@@ -57,6 +57,7 @@ def test_the_good_one_is_good() -> None:
         (changed("proxy", path=3), "proxy.path: 3; takes a string or nothing"),
         (changed("proxy", recipe=3), "proxy.recipe: 3; takes a table"),
         (GOOD | {"search": 3}, "search: 3; takes a table, [search]"),
+        (GOOD | {"space": {"name": "scaling", "baseline": {}, "depth": 1.5}}, "takes a list: a number, …"),
         # impossible value
         (changed("search", trials=0), "search.trials: 0; takes 1 or more"),
         (changed("search", window=0), "search.window: 0; takes 1 or more"),
@@ -113,6 +114,7 @@ def test_keywords_reach_the_constructor_nested_ones_too() -> None:
         ("reward.target=4e8", ("reward", "target", 4e8)),
         ("search.reuse=false", ("search", "reuse", False)),
         ("runner.workers = 3", ("runner", "workers", 3)),
+        ("search.name=x", ("search", "name", "x")),
     ],
 )
 def test_overrides_are_toml_or_plain_words(tmp_path: Path, override: str, found: tuple[str, str, Any]) -> None:
@@ -137,6 +139,14 @@ def test_a_bad_override_is_refused(tmp_path: Path, override: str, says: str) -> 
     with pytest.raises(InputError) as caught:
         config.load(path, [override])
     assert str(caught.value) == says
+
+
+def test_another_component_by_override_leaves_the_old_ones_keys_behind() -> None:
+    path = config.find("quickstart")
+    overrides = ["controller.population=5", "controller.name=evolution", "proxy.name=proxy"]
+    tables = config.load(path, overrides).tables
+    assert tables["controller"] == {"name": "evolution", "population": 5}
+    assert tables["proxy"]["data"] == "mnist-5k"  # the default by its name is no other component
 
 
 def test_a_file_that_is_not_toml_is_named_with_its_line(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,48 @@ def test_a_spec_is_not_written_over_a_folder_or_a_device(tmp_path: Path) -> None
 def test_strings_are_read_back_before_they_are_written(grammar: str) -> None:
     written = export.strings(export.spec(ZOO["efficientnet-b0"], "b0"), grammar)
     assert json.loads(json.dumps(written)) == written
+    assert export.from_strings(written).digest == ZOO["efficientnet-b0"].digest
     if grammar == "timm":
         assert written["arch_def"][1] == ["ir_r2_k3_s2_e6_c24_se0.25"]
         assert (written["act_layer"], written["norm_eps"], written["stem_size"]) == ("silu", 1e-3, 32)
     else:
         assert written["blocks_args"][1] == "r2_k3_s22_e6_i16_o24_se0.25"
+
+
+@pytest.mark.parametrize("grammar", ["timm", "tf"])
+def test_a_file_of_strings_is_read_as_a_spec(tmp_path: Path, grammar: str) -> None:
+    path = tmp_path / "lite 0.json"
+    same = replace(ZOO["efficientnet-lite0"], padding="same")
+    export.write(path, export.strings(export.spec(same, "lite0"), grammar))
+    read = export.read(path)
+    assert (read["name"], read["digest"]) == ("lite-0", same.digest)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"arch_def": ["ds_r1_k3_s1"]}, "stage 1: 'ds_r1_k3_s1': block.channels: missing"),
+        ({"arch_def": 7}, "no block strings that can be read"),
+        ({"arch_def": [["ds_r1_k3_s1_c16"]], "num_clases": 3}, "num_clases: unknown (did you mean num_classes?)"),
+        ({"blocks_args": ["r1_k3_s11_e1_i32"]}, "stage 1, 'r1_k3_s11_e1_i32': o: missing"),
+        ({"blocks_args": ["r1_k3_s11_e1_i32_o16"], "classes": "x"}, "classes: 'x'; takes an integer"),
+    ],
+)
+def test_a_file_of_bad_strings_is_refused(tmp_path: Path, content: dict[str, Any], says: str) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(InputError) as caught:
+        export.read(tmp_path / "x.json")
+    assert says in str(caught.value)
+
+
+def test_a_spec_from_before_a_field_was_added_is_read(tmp_path: Path) -> None:
+    spec = export.spec(ZOO["efficientnet-b0"], "b0")
+    del spec["architecture"]["padding"]
+    export.write(tmp_path / "b0.json", spec)
+    assert export.architecture(export.read(tmp_path / "b0.json")) == ZOO["efficientnet-b0"]
+
+
+def test_a_hidden_run_directory_gives_a_spec_that_can_be_read(tmp_path: Path) -> None:
+    log = search(config(trials=2), tmp_path / ".hidden run")
+    export.write(tmp_path / "x.json", export.trial_spec(log))
+    assert export.read(tmp_path / "x.json")["name"].startswith("hidden-run-trial")

@@ -59,6 +59,13 @@ def test_a_child_that_fails_is_a_result_of_that_name_and_the_others_go_on(
     assert all(accuracy > 0 and kind is None for accuracy, kind in results.values())
 
 
+@pytest.mark.parametrize(("how", "kind"), [("exit", "raised"), ("nan", "diverged"), ("machine", "machine")])
+def test_odd_ends_are_results_too(start: Start, tmp_path: Path, how: str, kind: str) -> None:
+    results = run(start(Faulty(how=how, marks=str(tmp_path / "marks"))), 3)
+    assert results.pop(1) == (0.0, kind)
+    assert all(accuracy > 0 for accuracy, _ in results.values())
+
+
 def test_a_failure_says_what_was_raised(start: Start, tmp_path: Path) -> None:
     runner = start(Faulty(how="raised", marks=str(tmp_path / "marks")))
     runner.submit(jobs(2)[1])

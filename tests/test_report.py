@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas import report
+from mnas.config import Config
 from mnas.journal import Journal
 from mnas.log import Ask, Log, Outcome
 from mnas.report import Row
@@ -58,6 +59,18 @@ def test_the_best_are_by_reward_and_failures_are_not_among_them(log: Log) -> Non
     rewards = sorted((o.reward for o in log.outcomes.values()), reverse=True)
     assert [row.reward for row in top] == rewards[:5]
     assert 1 not in {row.trial for row in report.best(log, 100)}
+
+
+def test_the_best_are_networks_each_once(tmp_path: Path) -> None:
+    few = {"space": {"name": "tests.test_search:few"}, "reward": {"target": 5e6}}
+    tables = config(trials=9, **few, search={"reuse": False}).tables
+    tables["controller"] = {"name": "random"}
+    log = search(Config(tables), tmp_path / "run")
+    top = report.best(log, 9)
+    assert len(top) == len({row.digest for row in top}) == len({ask.digest for ask in log.asks.values()}) < 9
+    for row in top:
+        alike = [o.reward for t, o in log.outcomes.items() if log.asks[t].digest == row.digest]
+        assert row.reward == max(alike)
 
 
 def test_the_summary_is_json_and_counts_everything(log: Log) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mnas.config import Config
@@ -203,6 +204,34 @@ def test_bad_input_found_on_the_way_ends_the_search_and_teaches_nothing(tmp_path
             search(config(trials=6, proxy=faulty, runner={"workers": workers}), run)
         assert 1 not in read(run).outcomes
         assert told(resume(run, trusted=True)) == told(search(config(trials=6), tmp_path / f"other{workers}"))
+
+
+def test_a_disk_that_fails_is_the_machines_fault(tmp_path: Path) -> None:
+    faulty = {"name": "tests.stand_in:Faulty", "how": "machine", "marks": str(tmp_path / "marks"), "times": 2}
+    log = search(config(trials=6, proxy=faulty), tmp_path / "run")
+    assert [(r.trial, r.failure.kind) for r in log.retries] == [(1, "machine")] * 2
+    assert told(log) == told(search(config(trials=6), tmp_path / "other"))
+
+
+class Strange:
+    """A controller of a user's own, with NumPy's integers, or worse."""
+
+    def __init__(self, space: Any, seed: int, *, good: bool) -> None:
+        self.space, self.good = space, good
+
+    def ask(self, trial: int) -> Any:
+        return np.zeros(len(self.space.decisions), dtype=int) if self.good else ["three"]
+
+    def tell(self, trial: int, genotype: Any, reward: float) -> None:
+        pass
+
+
+def test_a_controllers_numpy_integers_are_integers(tmp_path: Path) -> None:
+    strange = {"name": "tests.test_search:Strange"}
+    log = search(drop_batch(config(trials=2, controller={**strange, "good": True})), tmp_path / "run")
+    assert log.asks[0].genotype == (0,) * 30
+    with pytest.raises(InputError, match=r"controller.name: asked \['three'\]; takes a genotype, integers"):
+        search(drop_batch(config(trials=2, controller={**strange, "good": False})), tmp_path / "other")
 
 
 def test_children_have_seeds_of_their_own() -> None:

@@ -147,6 +147,18 @@ def test_saved_weights_load_into_the_same_network_only(tmp_path: Path) -> None:
         load(build(other), path)
 
 
+def test_a_file_that_does_not_say_whose_it_is_goes_through_import_weights(tmp_path: Path) -> None:
+    save_file(dict(build(tiny().template).state_dict()), tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match="does not say which network it is of; mnas import-weights makes"):
+        load(build(tiny().template), tmp_path / "x.safetensors")
+
+
+def test_a_file_that_was_there_survives_a_write_that_fails(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a file"):
+        save(initialised(tiny().template, None), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_weights_of_another_network_are_refused_by_key_and_shape(tmp_path: Path) -> None:
     template = tiny().template
     tensors = dict(build(template).state_dict())
