@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mnas import config
+from mnas import coefficients, config
+from mnas.config import Config
+from search_space.mnasnet import tiny
 from tests.conftest import ROOT
 from tests.test_cli import mnas
 from tests.test_search import config as small_config
@@ -31,17 +33,19 @@ def test_the_first_code_comes_by_line_15() -> None:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished run where README has one, quickly made."""
+    """A folder with finished runs where README has them, quickly made."""
     folder = tmp_path_factory.mktemp("readme")
     search(small_config(trials=6), folder / "runs" / "quickstart")
+    grid = Config({"space": {"step": 0.25}, "proxy": {"name": "tests.stand_in:Arithmetic"}, "runner": {"workers": 0}})
+    search(coefficients.plan(grid, tiny().template), folder / "runs" / "coefficients")
     return folder
 
 
 def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> None:
     ran = set()
     for command in commands():
-        if command[0] in ("search", "resume"):
-            continue  # whole searches: `make search` and the tests of the search run them
+        if command[0] in ("search", "resume", "scale-search"):
+            continue  # whole searches: `make search` and tests of their own run them
         done = mnas(*command, cwd=here)
         assert done.returncode == 0, (command, done.stderr)
         ran.add(command[0])
