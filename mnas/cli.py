@@ -22,6 +22,7 @@ from mnas.search import search as begin_search
 from search_space import Architecture, InputError
 from search_space.errors import printable
 from search_space.scaling import TABLES, Coefficients
+from search_space.scaling import scale as scale_network
 from search_space.zoo import ZOO, zoo
 
 
@@ -249,7 +250,7 @@ def scale(spec: Path, phis: Sequence[float], table: str | None, bases: Path | No
     factors |= {f"phi{phi:.12g}": powers.at(phi) for phi in phis}
     if not factors:
         raise InputError("scale: takes --phi N or --table efficientnet")
-    family = describe.family(architecture, factors)
+    family = {member: scale_network(architecture, each) for member, each in factors.items()}
     click.echo(describe.family_table(family, factors))
     if table == "efficientnet":
         click.echo("The released B1 to B7 are a table set by hand, not powers of 1.2, 1.1 and 1.15: those are --phi.")

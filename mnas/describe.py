@@ -11,15 +11,10 @@ from mnas.reward import Reward
 from search_space import SPACES, Architecture, InputError, Space
 from search_space.cost import cost
 from search_space.errors import require
-from search_space.scaling import Factors, scale
+from search_space.scaling import Factors
 from search_space.zoo import ZOO
 
 _BARS = 40
-
-
-def family(architecture: Architecture, factors: Mapping[str, Factors]) -> dict[str, Architecture]:
-    """Return the architecture scaled by each of the factors."""
-    return {name: scale(architecture, each) for name, each in factors.items()}
 
 
 def _numbers(values: list[int]) -> str:
