@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 import click
 
-from mnas import __version__, coefficients, config, describe, export, log, report
+from mnas import __version__, coefficients, config, describe, export, log, report, train
 from mnas.log import Log
-from mnas.progress import Live
+from mnas.progress import Live, LiveTraining
 from mnas.search import resume as resume_search
 from mnas.search import search as begin_search
 from search_space import Architecture, InputError
@@ -100,10 +100,29 @@ def _show(found: Log, top: int) -> None:
         click.echo(f"\n{coefficients.table(found)}")
 
 
+def _train(training: Callable[[LiveTraining], train.Training], run: Path) -> None:
+    """Carry out a training with its progress shown, and show what it reached."""
+    _interruptible()
+    try:
+        with LiveTraining(run) as live:
+            done = training(live)
+    except KeyboardInterrupt:
+        if train.is_one(run):
+            click.echo(f"\nmnas: stopped; go on from the last epoch with: {train.read(run).resume_command}", err=True)
+        sys.exit(130)
+    click.echo(train.text(done))
+
+
+_OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a value of the file."
+)
+_RUN = click.option("--run", type=_PATH, help="Run directory to begin.  [default: a new one in runs/]")
+
+
 @main.command()
 @click.argument("config_file", metavar="CONFIG")
-@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a value of the file.")
-@click.option("--run", type=_PATH, help="Run directory to begin.  [default: a new one in runs/]")
+@_OVERRIDES
+@_RUN
 def search(config_file: str, overrides: Sequence[str], run: Path | None) -> None:
     """Run a search: CONFIG is a TOML file, or quickstart, cifar10 or imagenet.
 
@@ -118,7 +137,10 @@ def search(config_file: str, overrides: Sequence[str], run: Path | None) -> None
 @click.argument("run", type=_PATH)
 @click.option("--trust", is_flag=True, help="Let the run's configuration name code outside mnas.")
 def resume(run: Path, trust: bool) -> None:
-    """Go on with the search in the directory RUN, to the number of trials it was begun with."""
+    """Go on with the search or the training in the directory RUN, to the end that it was begun with."""
+    if train.is_one(run):
+        _train(lambda live: train.resume(run, live, trusted=trust), run)
+        return
     _run(lambda live, run: resume_search(run, live, trusted=trust), run)
 
 
@@ -130,7 +152,12 @@ def resume(run: Path, trust: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The same and the configuration, as JSON.")
 @click.option("--plot", type=_PATH, help="Draw accuracy against cost to this PNG, SVG or PDF.")
 def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
-    """Show the state of a search, its best trials, Pareto front and failures."""
+    """Show the state of a search, its best trials, Pareto front and failures; or that of a training."""
+    if train.is_one(run):
+        if as_json or plot:
+            raise InputError(f"{run}: a training; --json and --plot take a search")
+        click.echo(train.text(train.read(run)))
+        return
     found = log.read(run)
     if plot:
         report.plot(found, plot)
@@ -149,7 +176,7 @@ def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
 @click.option("--weights", "tensors", type=_PATH, help="Safetensors for onnx and weights.  [default: untrained]")
 @click.option("-o", "--output", type=_PATH, required=True, help="The file to write.")
 def export_network(source: Path, trial: int | None, kind: str, tensors: Path | None, output: Path) -> None:
-    """Write the network of a run's trial, or of a spec.
+    """Write the network of a search's trial, the best of a training, or that of a spec.
 
     A spec is JSON: architecture, cost, accuracy, provenance. timm and tf are block strings with the
     keywords that go with them, in JSON, which every verb that takes a SPEC takes too. onnx is run by
@@ -158,13 +185,17 @@ def export_network(source: Path, trial: int | None, kind: str, tensors: Path | N
     """
     if tensors and kind not in ("onnx", "weights"):
         raise InputError(f"--weights {tensors}: takes --to onnx or --to weights")
-    if trial is not None and (kind == "coefficients" or not source.is_dir()):
-        raise InputError(f"--trial {trial}: takes a run, and a network of it")
+    trained = train.read(source).best if train.is_one(source) else None
+    if trial is not None and (kind == "coefficients" or trained or not source.is_dir()):
+        raise InputError(f"--trial {trial}: takes a search, and a network of it")
     if kind == "coefficients":
         export.write(output, coefficients.best_triple(log.read(source)))
         click.echo(f"{output}: the best triple of {source}")
         return
-    spec = export.trial_spec(log.read(source), trial) if source.is_dir() else export.read(source)
+    if trained:
+        spec, tensors = export.read(trained.finished), tensors or trained.weights
+    else:
+        spec = export.trial_spec(log.read(source), trial) if source.is_dir() else export.read(source)
     if kind in ("timm", "tf"):
         export.write(output, export.strings(spec, kind))
     elif kind == "spec":
@@ -178,7 +209,8 @@ def export_network(source: Path, trial: int | None, kind: str, tensors: Path | N
         else:
             difference = onnx.export(network, output)
             click.echo(f"onnxruntime's logits and PyTorch's differ by {difference:.1e} of the largest, at most")
-        spec.pop("accuracy", None)  # the child's weights were not kept; these reached nothing yet
+        if not trained or tensors != trained.weights:
+            spec.pop("accuracy", None)  # a child's weights were not kept; these reached nothing yet
         spec["name"] += f", the weights of {tensors}" if tensors else ", untrained weights of seed 0"
     click.echo(f"{output}: {export.headline(spec)}")
 
@@ -213,11 +245,46 @@ def import_weights(
     click.echo(f"{output}.safetensors and {output}.json: {found['name']}, read by {naming}'s names")
 
 
+@main.command("train")
+@click.argument("source", metavar="SPEC|RUN", type=_PATH)
+@click.argument("config_file", metavar="[CONFIG]", required=False)
+@_OVERRIDES
+@_RUN
+@click.option("--workers", type=click.IntRange(1), help="Processes that share each batch, by Ray Train.  [default: 1]")
+@click.option("--top", type=click.IntRange(1), help="How many of a search's best networks to train.  [default: 1]")
+def train_networks(
+    source: Path,
+    config_file: str | None,
+    overrides: Sequence[str],
+    run: Path | None,
+    workers: int | None,
+    top: int | None,
+) -> None:
+    """Train a network fully, or a search's best, and measure it on the test images once, at the end.
+
+    The [train] table of CONFIG says how; its recipe is the papers' unless it says otherwise, its data are
+    those of [proxy]. A search's own configuration is taken where no CONFIG is named. A checkpoint is kept
+    after each epoch; resume goes on from it.
+    """
+    overrides = [*overrides, f"train.workers={workers}"] if workers else overrides
+    if source.is_dir():
+        found = log.read(source)
+        specs = train.trials(found, top or 1)
+        base = config.load(config.find(config_file)) if config_file else found.config()
+    elif config_file is None or top:
+        raise InputError(f"{source}: not a run directory; takes a CONFIG, and no --top")
+    else:
+        specs, base = [export.read(source)], config.load(config.find(config_file))
+    run = run or _new_run(Path(f"train-{source.resolve().stem}"))
+    planned = config.override(base, overrides)
+    _train(lambda live: train.begin(planned, specs, run, live), run)
+
+
 @main.command("scale-search")
 @click.argument("spec", type=_PATH)
 @click.argument("config_file", metavar="CONFIG")
-@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a value of the file.")
-@click.option("--run", type=_PATH, help="Run directory to begin.  [default: a new one in runs/]")
+@_OVERRIDES
+@_RUN
 def scale_search(spec: Path, config_file: str, overrides: Sequence[str], run: Path | None) -> None:
     """Find the compound coefficients of SPEC: train it scaled by every triple of a grid.
 

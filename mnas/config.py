@@ -4,6 +4,7 @@ Each table names a component and gives its constructor's keywords: the construct
 This is the only place where a name, or a `package.module:Object` of the user's own, becomes an object.
 """
 
+import copy
 import dataclasses
 import hashlib
 import importlib
@@ -20,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from controllers import CONTROLLERS, Controller
 from mnas.reward import Reward
-from runners import PROXIES, RUNNERS, Evaluate, Runner
+from runners import PROXIES, RUNNERS, TRAININGS, Evaluate, Runner, Train
 from search_space import SPACES, Space
 from search_space.cost import cheapest, cost
 from search_space.errors import InputError, require, require_known
@@ -33,8 +34,9 @@ _NAMED: dict[str, tuple[Mapping[str, str], str | None]] = {
     "controller": (CONTROLLERS, "ppo"),
     "runner": (RUNNERS, "local"),
     "proxy": (PROXIES, "proxy"),
+    "train": (TRAININGS, "full"),
 }
-_TABLES = ("search", "space", "controller", "reward", "runner", "proxy")
+_TABLES = ("search", "space", "controller", "reward", "runner", "proxy", "train")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +69,7 @@ def _readable(annotation: Any) -> str:
 def construct(factory: Callable[..., Any], table: Mapping[str, Any], place: str, *fixed: Any) -> Any:
     """Call `factory(*fixed, **table)` after checking the table against its keyword-only parameters.
 
-    A parameter that is itself a dataclass takes a table of its own.
+    A parameter that is itself a dataclass takes a table of its own, laid over its default.
 
     Raises:
         InputError: naming the place, the value and what is allowed.
@@ -83,7 +85,9 @@ def construct(factory: Callable[..., Any], table: Mapping[str, Any], place: str,
         require_known(key, takes, place=f"{place}.", owner=f"[{place}]")
         annotation = Any if takes[key].annotation is inspect.Parameter.empty else takes[key].annotation
         if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
-            keywords[key] = construct(annotation, value, f"{place}.{key}")
+            default = takes[key].default
+            said = {} if default is inspect.Parameter.empty else dataclasses.asdict(default)
+            keywords[key] = construct(annotation, {**said, **value}, f"{place}.{key}")
             continue
         try:
             keywords[key] = TypeAdapter(annotation).validate_python(value, strict=True)
@@ -126,7 +130,11 @@ class Config:
         return any(":" in str(self._table(table).get("name", "")) for table in _NAMED)
 
     def _table(self, name: str) -> dict[str, Any]:
-        return dict(self.tables.get(name, {}))
+        table = dict(self.tables.get(name, {}))
+        proxy = self.tables.get("proxy", {})
+        if name == "train" and "data" not in table and proxy.get("name", "proxy") == "proxy":
+            table = {key: proxy[key] for key in ("data", "path", "size") if key in proxy} | table
+        return table
 
     def _component(self, table: str, *fixed: Any) -> Any:
         names, default = _NAMED[table]
@@ -193,6 +201,11 @@ class Config:
         made.check(space.template)
         return made
 
+    def training(self) -> Train:
+        """Make the full training; the data are those of `[proxy]` where `[train]` names none."""
+        made: Train = self._component("train")
+        return made
+
     def runner(self, evaluate: Evaluate, logs: Path) -> Runner:
         """Make the runner; it starts nothing before its first job."""
         made: Runner = self._component("runner", evaluate, logs)
@@ -245,14 +258,25 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Config:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not TOML ({error})") from None
-    # Names first: they clear their tables.
-    for override in sorted(overrides, key=lambda o: not o.partition("=")[0].rstrip().endswith(".name")):
-        _assign(tables, override)
     try:
         config = Config(tables)
     except InputError as error:
         raise error.at(f"{path}: ") from None
-    # The data are found again when the search is resumed from another folder.
-    if isinstance(data := config.tables.get("proxy", {}).get("path"), str):
-        config.tables["proxy"]["path"] = str(Path(data).expanduser().resolve())
-    return config
+    return override(config, overrides)
+
+
+def override(config: Config, overrides: Iterable[str]) -> Config:
+    """Return a configuration with `table.key=value` overrides applied, and the paths of its data absolute.
+
+    Raises:
+        InputError: naming the override that can't be read, or the table that is none.
+    """
+    tables = copy.deepcopy(config.tables)
+    # Names first: they clear their tables.
+    for each in sorted(overrides, key=lambda o: not o.partition("=")[0].rstrip().endswith(".name")):
+        _assign(tables, each)
+    # The data are found again when the run is gone on with from another folder.
+    for table in (tables.get("proxy"), tables.get("train")):
+        if isinstance(table, dict) and isinstance(data := table.get("path"), str):
+            table["path"] = str(Path(data).expanduser().resolve())
+    return Config(tables, config.trusted)

@@ -1,17 +1,16 @@
 """Specs: an architecture as a JSON file, with what it costs, what it reached and where it comes from."""
 
-import contextlib
 import inspect
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mnas import __version__, report
 from mnas.log import Log
+from runners.files import replacing
 from search_space import Architecture, InputError
 from search_space.cost import cost
 from search_space.errors import require_known
@@ -19,6 +18,7 @@ from search_space.strings import from_tf, from_timm, to_tf, to_timm
 
 FORMAT = "mnas-spec"
 VERSION = 1
+_MEASURED = ("validation", "test")  # parts of the data
 
 
 def spec(architecture: Architecture, name: str, **more: Any) -> dict[str, Any]:
@@ -70,27 +70,6 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
     return spec(found, f"{name}-trial{trial}", accuracy=accuracy, provenance=provenance)
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, whose file takes `path`'s place when all went well, and is gone if not.
-
-    Raises:
-        InputError: when something else than a file is there, or it can't be written.
-    """
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: not a file; takes the name of one to write")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-
-
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON to `path`, whole or not at all; see `replacing`."""
     with replacing(path) as temporary:
@@ -107,7 +86,7 @@ def headline(content: Mapping[str, Any]) -> str:
     words = [str(content["name"])]
     words += [f"{report.millions(content[field])} {unit}" for field, unit in (("macs", "MACs"), ("params", "params"))]
     if "accuracy" in content:
-        words.append(f"validation accuracy {content['accuracy']['validation']:.4f}")
+        words += [f"{part} accuracy {value:.4f}" for part, value in content["accuracy"].items() if part in _MEASURED]
     return ", ".join(words)
 
 
@@ -169,7 +148,7 @@ def read(path: Path) -> dict[str, Any]:
     """Read a spec, or make one of a file of block strings that `strings` wrote.
 
     Raises:
-        InputError: when it is no spec, is of another version, or its figures are not its architecture's.
+        InputError: when it is neither; see `checked`.
     """
     data = read_json(path, "a spec")
     if isinstance(data, dict) and ("arch_def" in data or "blocks_args" in data):
@@ -179,23 +158,32 @@ def read(path: Path) -> dict[str, Any]:
             raise error.at(f"{path}: ") from None
         except (TypeError, AttributeError) as error:
             raise InputError(f"{path}: no block strings that can be read ({error})") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise InputError(f"{path}: not a spec; takes what mnas export or mnas zoo writes")
-    if data.get("version") != VERSION:
-        raise InputError(f"{path}: spec version {data.get('version')!r}; mnas {__version__} reads version {VERSION}")
     try:
-        found = Architecture.from_json(data.get("architecture"))
+        return checked(data)
     except InputError as error:
         raise error.at(f"{path}: ") from None
+
+
+def checked(data: Any) -> dict[str, Any]:
+    """Return `data` when it is a spec.
+
+    Raises:
+        InputError: when it is none, is of another version, or its figures are not its architecture's.
+    """
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError("not a spec; takes what mnas export or mnas zoo writes")
+    if data.get("version") != VERSION:
+        raise InputError(f"spec version {data.get('version')!r}; mnas {__version__} reads version {VERSION}")
+    found = Architecture.from_json(data.get("architecture"))
     name = data.get("name")
     # It becomes part of file names: it must not lead out of a folder.
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
-        raise InputError(f"{path}: name is {name!r}; takes letters, digits, '.', '_' and '-'")
+        raise InputError(f"name is {name!r}; takes letters, digits, '.', '_' and '-'")
     # Not the architecture itself, to which a later version may have added a field with its default.
     for field, true in spec(found, name).items():
         if field != "architecture" and data.get(field) != true:
-            raise InputError(f"{path}: {field} is {data.get(field)!r}, its architecture's is {true!r}; edited by hand?")
+            raise InputError(f"{field} is {data.get(field)!r}, its architecture's is {true!r}; edited by hand?")
     accuracy = data.get("accuracy", {"validation": 0.0})
-    if not isinstance(accuracy, dict) or not isinstance(accuracy.get("validation"), float):
-        raise InputError(f"{path}: accuracy: takes an object with validation, a number")
+    if not isinstance(accuracy, dict) or not all(isinstance(accuracy.get(part, 0.0), float) for part in _MEASURED):
+        raise InputError("accuracy: takes an object with validation and test, numbers")
     return data

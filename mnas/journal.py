@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from mnas.config import Config
-from mnas.log import NAME, Header, Log, Record, Resumed, has_begun, read
+from mnas.log import NAME, TRAINING, Header, Log, Record, Resumed, has_begun, read
 from search_space import InputError, Space
 
 
@@ -45,7 +45,7 @@ class Journal:
         header = Header(config=config.tables, config_digest=config.digest, space=space.to_json())
         run.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as opened:
-            lock = opened.enter_context(_locked(run))
+            lock = opened.enter_context(locked(run))
             refuse_begun(run)  # by someone who was quicker
             # The header is there whole or not at all.
             temporary = run / f"{NAME}.new"
@@ -71,7 +71,7 @@ class Journal:
         """
         read(run)  # a directory that is no run gets no lock file
         with contextlib.ExitStack() as opened:
-            lock = opened.enter_context(_locked(run))
+            lock = opened.enter_context(locked(run))
             log = read(run)
             file = opened.enter_context(open(run / NAME, "r+b", buffering=0, opener=no_follow))
             file.truncate(log.size)
@@ -114,14 +114,15 @@ class Journal:
 
 
 def refuse_begun(run: Path) -> None:
-    """Raise InputError when a search was begun in `run`, or it is a file."""
+    """Raise InputError when a search or a training was begun in `run`, or it is a file."""
     if run.exists() and not run.is_dir():
         raise InputError(f"{run}: not a folder; takes the name of a new one")
-    if has_begun(run):
-        raise InputError(f"{run}: a search was begun here; go on with it: mnas resume {run}")
+    for begun, what in ((has_begun(run), "search"), ((run / TRAINING).exists(), "training")):
+        if begun:
+            raise InputError(f"{run}: a {what} was begun here; go on with it: mnas resume {run}")
 
 
-def _locked(run: Path) -> IO[str]:
+def locked(run: Path) -> IO[str]:
     """Take the run's lock, which the system releases when this process ends, however it ends."""
     lock = open(run / "lock", "a+", opener=no_follow)  # noqa: SIM115  # held until the journal is closed
     for patience in (0.1, 0.2, None):  # `is_running` may hold it for an instant

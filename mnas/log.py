@@ -30,6 +30,7 @@ from search_space.scaling_space import ScalingSpace
 
 FORMAT = 1
 NAME = "journal.jsonl"
+TRAINING = "training.json"  # what a training's run directory has in its place; see mnas.train
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -214,6 +215,8 @@ def read(run: Path) -> Log:
         InputError: when there is none, or a line of it can't be read.
     """
     path = run / NAME
+    if (run / TRAINING).is_file():
+        raise InputError(f"{run}: a training; takes the run directory of a search")
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

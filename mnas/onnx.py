@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mnas.export import replacing
+from runners.files import replacing
 from search_space import InputError
 from search_space.network import Network
 

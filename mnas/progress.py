@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: one live line on a terminal, plain lines in a log file."""
+"""What a person sees while a search or a training runs: one live line on a terminal, plain lines in a log file."""
 
 import itertools
 import logging
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from mnas.journal import no_follow
 from mnas.log import Log, Outcome
 from mnas.report import millions
+from runners.checkpoint import Moment
 from search_space import InputError
 
 
@@ -25,20 +26,21 @@ class _LogFile(logging.FileHandler):
         """Let a full disk pass: the journal says so, and a missing log line harms nobody."""
 
 
-class Live:
-    """Progress of one run, as a context. The log file is opened when the run directory is there."""
+class _Logging:
+    """A run's log file, and plain lines where there is no terminal, while the context lasts.
 
-    def __init__(self, run: Path) -> None:
-        self._run = run
+    The file is opened when the run directory is there.
+    """
+
+    def __init__(self, run: Path, name: str) -> None:
+        self._path = run / name
         self._logger = logging.getLogger("mnas")
         self._handlers: list[logging.Handler] = []
         self._bar: tqdm[NoReturn] | None = None
-        self._best: Outcome | None = None
-        self._seen = 0
 
     def __enter__(self) -> Self:
         self._logger.setLevel(logging.INFO)
-        self._handlers = [_LogFile(self._run / "search.log", delay=True)]
+        self._handlers = [_LogFile(self._path, delay=True)]
         if not sys.stderr.isatty():
             self._handlers.append(logging.StreamHandler())
         for handler in self._handlers:
@@ -57,6 +59,15 @@ class Live:
         for handler in self._handlers:
             self._logger.removeHandler(handler)
             handler.close()
+
+
+class Live(_Logging):
+    """Progress of a search, as a context."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(run, "search.log")
+        self._best: Outcome | None = None
+        self._seen = 0
 
     def __call__(self, log: Log) -> None:
         """Show the log as it stands."""
@@ -80,3 +91,52 @@ class Live:
         self._bar.set_postfix_str(", ".join(words), refresh=False)
         self._bar.n = self._seen
         self._bar.refresh()
+
+
+class LiveTraining(_Logging):
+    """Progress of a full training, as a context."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(run, "training.log")
+        self._name = ""
+
+    def __call__(self, name: str, moment: Moment) -> None:
+        """Show where the training of the network `name` stands."""
+        done = len(moment.record.epochs)
+        if name != self._name or self._bar is None:
+            if self._bar is not None:
+                self._bar.close()
+            self._name = name
+            self._bar = tqdm(
+                total=moment.of * moment.epochs,
+                initial=moment.of * done,
+                unit=" images",
+                disable=not sys.stderr.isatty(),
+                dynamic_ncols=True,
+                smoothing=0.05,
+                bar_format="{desc} |{bar}| {rate_fmt}, {elapsed} elapsed, {remaining} left{postfix}",
+            )
+        elif moment.seen == 0:
+            self._log_epoch(moment)
+        self._bar.set_description_str(f"{name}, epoch {min(done + 1, moment.epochs)} of {moment.epochs}", refresh=False)
+        if done:
+            self._bar.set_postfix_str(f"validation {moment.record.epochs[-1].accuracy:.4f}", refresh=False)
+        self._bar.update(moment.of * done + moment.seen - self._bar.n)
+
+    def _log_epoch(self, moment: Moment) -> None:
+        """Write a line about the epoch, or the test, that has just ended."""
+        if moment.record.test is not None:
+            self._logger.info("%s: test accuracy %.4f", self._name, moment.record.test)
+            return
+        epoch, done = moment.record.epochs[-1], len(moment.record.epochs)
+        left = (moment.epochs - done) * moment.of / epoch.images_per_second
+        self._logger.info(
+            "%s: epoch %d of %d, loss %.4f, validation accuracy %.4f, %.0f images/s, about %.0f s left",
+            self._name,
+            done,
+            moment.epochs,
+            epoch.loss,
+            epoch.accuracy,
+            epoch.images_per_second,
+            left,
+        )

@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from mnas.export import replacing
+from runners import tensors
 from search_space import Architecture, InputError
 from search_space.errors import require_known
 from search_space.network import Network, build
@@ -23,9 +21,7 @@ _SUFFIX = r"\.(weight|bias|running_mean|running_var|num_batches_tracked)$"
 
 def save(network: Network, path: Path) -> None:
     """Write a network's weights to `path`."""
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt", "mnas_digest": network.architecture.digest})
+    tensors.save(network.state_dict(), path, {"mnas_digest": network.architecture.digest})
 
 
 def load(network: Network, path: Path) -> None:
@@ -34,34 +30,49 @@ def load(network: Network, path: Path) -> None:
     Raises:
         InputError: when the file is of another network, naming keys or shapes, or is no such file.
     """
-    tensors, metadata = _read_safetensors(path)
+    found, metadata = tensors.load(path)
     digest, ours = metadata.get("mnas_digest"), network.architecture.digest
     if digest is None:
         raise InputError(f"{path}: does not say which network it is of; mnas import-weights makes a file that does")
     if digest != ours:
         raise InputError(f"{path}: weights of the network {digest}; this one is {ours}")
-    load_tensors(network, tensors, str(path))
+    load_tensors(network, found, str(path))
 
 
-def load_tensors(network: Network, tensors: Mapping[str, Tensor], source: str) -> None:
+def load_tensors(network: Network, given: Mapping[str, Tensor], source: str) -> None:
     """Load tensors under our names.
 
     Raises:
         InputError: naming the first keys that are missing or too many, or the first shape that differs.
     """
     wanted = network.state_dict()
-    for what, names in (("lacks", wanted.keys() - tensors.keys()), ("has also", tensors.keys() - wanted.keys())):
+    for what, names in (("lacks", wanted.keys() - given.keys()), ("has also", given.keys() - wanted.keys())):
         # Counters of batches seen are not in every format, and change no output.
         listed = sorted(name for name in names if not name.endswith("num_batches_tracked"))
         if listed:
             more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
             raise InputError(f"{source}: of another network: it {what} {', '.join(listed[:3])}{more}")
-    for name, tensor in tensors.items():
+    for name, tensor in given.items():
         if name in wanted and tensor.shape != wanted[name].shape:
             raise InputError(
                 f"{source}: of another network: {name} is {list(tensor.shape)}, takes {list(wanted[name].shape)}"
             )
-    network.load_state_dict({name: tensor for name, tensor in tensors.items() if name in wanted}, strict=False)
+    network.load_state_dict({name: tensor for name, tensor in given.items() if name in wanted}, strict=False)
+
+
+def from_checkpoint(architecture: Architecture, path: Path, output: Path) -> None:
+    """Write the weights of a training's checkpoint: of the running average, where it has one.
+
+    Raises:
+        InputError: when it is of another network.
+    """
+    found, _ = tensors.load(path)
+    parts = {name.partition(".")[0] for name in found}
+    kept = "average." if "average" in parts else "network."
+    network = initialised(architecture, None)
+    given = {name.removeprefix(kept): tensor for name, tensor in found.items() if name.startswith(kept)}
+    load_tensors(network, given, str(path))
+    save(network, output)
 
 
 def initialised(architecture: Architecture, path: Path | None) -> Network:
@@ -77,19 +88,9 @@ def initialised(architecture: Architecture, path: Path | None) -> Network:
     return network
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a safetensors file ({error})") from None
-
-
 def _read_foreign(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)[0]
+        return tensors.load(path)[0]
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

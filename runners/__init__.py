@@ -1,8 +1,9 @@
 """How and where one trial is carried out."""
 
-from runners.base import Evaluate, Failure, Job, Result, Runner
+from runners.base import Evaluate, Failure, Job, Result, Runner, Train
 
 RUNNERS = {"local": "runners.local:local"}
 PROXIES = {"proxy": "runners.proxy:ProxyTask"}
+TRAININGS = {"full": "runners.full:FullTraining"}
 
-__all__ = ["PROXIES", "RUNNERS", "Evaluate", "Failure", "Job", "Result", "Runner"]
+__all__ = ["PROXIES", "RUNNERS", "TRAININGS", "Evaluate", "Failure", "Job", "Result", "Runner", "Train"]

@@ -8,8 +8,10 @@ nobody and ends the search.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
+from runners.checkpoint import Tell
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 
@@ -80,6 +82,23 @@ class Evaluate(Protocol):
 
     def __call__(self, job: Job) -> Result:
         """Return the job's result; raise what the child raises."""
+        ...
+
+
+class Train(Protocol):
+    """Trains a network that leaves the search. It can be ended at any moment and called again."""
+
+    @property
+    def epochs(self) -> int:
+        """How many in all."""
+        ...
+
+    def fitted(self, architecture: Architecture) -> Architecture:
+        """Return the network of `architecture` that fits the data: its classes, its input channels."""
+        ...
+
+    def __call__(self, architecture: Architecture, folder: Path, tell: Tell) -> None:
+        """Train from where the checkpoint in `folder` stands to the end, telling how it goes."""
         ...
 
 

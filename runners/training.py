@@ -1,62 +1,34 @@
-"""The one training loop, for the children of a search and for anything else that is trained.
+"""The one training loop, for the children of a search and for the networks that leave it.
 
-Batches are cut from arrays of bytes; normalising and augmenting are tensor work on a whole batch.
+Batches are cut from arrays of bytes; normalising and augmenting are tensor work on a whole batch. Where
+torch.distributed is up, each process takes its share of every batch, and all come to the same weights.
 """
 
+import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from runners.base import DivergenceError
-from runners.images import Images
-from search_space.errors import require
+from runners.images import Bytes, Images, Labels
+from runners.recipe import Recipe
+from search_space.errors import InputError, require
 
 _EVALUATION_BATCH = 500
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
-    """How a network is trained. The defaults suit minutes, not days.
-
-    The learning rate climbs linearly for `warmup_epochs`, then falls along a half cosine to 0. Weight
-    decay spares biases and batch norm. RMSProp is MnasNet's: decay 0.9, momentum as given.
-    """
-
-    epochs: int = 2
-    batch_size: int = 64
-    optimizer: Literal["sgd", "rmsprop"] = "sgd"
-    lr: float = 0.1  # at the peak, for one batch
-    momentum: float = 0.9  # Nesterov's with sgd
-    weight_decay: float = 1e-4
-    warmup_epochs: float = 0.5
-    label_smoothing: float = 0.1
-    pad: int = 2  # pixels: a random crop out of the image with so much black around
-    flip: bool = False  # mirror every other image, by chance
-    bn_momentum: float = 0.1  # weight of the newest batch in batch norm's statistics
-
-    def __post_init__(self) -> None:
-        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
-        require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more (batch norm needs two images)")
-        require(0 < self.lr < math.inf, "lr", self.lr, "a number above 0")
-        require(0 <= self.momentum < 1, "momentum", self.momentum, "a number from 0 to below 1")
-        require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "0 or more")
-        require(0 <= self.warmup_epochs < self.epochs, "warmup_epochs", self.warmup_epochs, "0 to below epochs")
-        require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 to below 1")
-        require(self.pad >= 0, "pad", self.pad, "0 or more")
-        require(0 < self.bn_momentum <= 1, "bn_momentum", self.bn_momentum, "above 0, to 1")
-
-    def lr_at(self, epoch: float) -> float:
-        """Return the learning rate at a moment, in epochs from the start."""
-        if epoch < self.warmup_epochs:
-            return self.lr * epoch / self.warmup_epochs
-        done = (epoch - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
-        return self.lr * 0.5 * (1 + math.cos(math.pi * done))
+def rank_of() -> tuple[int, int]:
+    """Return which of how many processes that train one network this is; (0, 1) where there is but one."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,75 +77,152 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator) ->
     return images
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    spared = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
-    return torch.optim.RMSprop(groups, lr=recipe.lr, alpha=0.9, eps=1e-3, momentum=recipe.momentum, foreach=True)
+class Training:
+    """A network and what it is trained with, an epoch at a time, so that it can stop and go on between two.
 
-
-def train(
-    network: nn.Module,
-    images: Images,
-    recipe: Recipe,
-    *,
-    normalise: Normalise,
-    size: int,
-    seed: int,
-    after_epoch: Callable[[], float],
-) -> Iterator[float]:
-    """Train in place; after each epoch yield what `after_epoch` returns.
+    Random numbers are derived from seed and epoch and never carried on, so `tensors` and the number of
+    epochs done are the whole state.
 
     Args:
-        network: on the device it is trained on, channels last.
-        images: what it learns from.
+        network: trained in place, on its device; channels last.
         recipe: how.
         normalise: from bytes to numbers.
         size: pixels a side that the network takes.
-        seed: fixes the order of the images and the augmentation. Dropout uses torch's global state.
-        after_epoch: called after each epoch; it may leave the network in evaluation mode.
-
-    Raises:
-        DivergenceError: when an epoch's loss is not finite.
+        seed: fixes the order of the images, the augmentation and the dropout.
+        precision: of the forward pass; the weights and their averages are float32 always.
     """
-    device = next(network.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = _optimizer(network, recipe)
-    batch = min(recipe.batch_size, len(images))
-    steps = len(images) // batch
-    for epoch in range(recipe.epochs):
-        network.train()
-        order = torch.randperm(len(images), generator=generator).numpy()
-        total = torch.zeros((), device=device)
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        *,
+        normalise: Normalise,
+        size: int,
+        seed: int,
+        precision: Literal["float32", "bfloat16"] = "float32",
+    ) -> None:
+        self._network, self._recipe, self._normalise = network, recipe, normalise
+        self._size, self._seed, self._precision = size, seed, precision
+        self._device = next(network.parameters()).device
+        self._rank, self._world = rank_of()
+        self._optimizer = recipe.make_optimizer(network)
+        self._average = copy.deepcopy(network) if recipe.ema else None
+        self._forward = DistributedDataParallel(network) if self._world > 1 else network
+
+    def epoch(self, number: int, images: Images, tell: Callable[[int], None] | None = None) -> float:
+        """Train for one epoch; return its mean loss.
+
+        Args:
+            number: of the epoch, counted from 0.
+            images: what the network learns from.
+            tell: called after each step with the number of images seen in the epoch, by all processes together.
+
+        Raises:
+            DivergenceError: when the loss is not finite.
+        """
+        order = torch.randperm(len(images), generator=self._generator(number, 0)).numpy()
+        generator = self._generator(number, 1 + self._rank)
+        torch.manual_seed(generator.initial_seed())  # for dropout and drop-connect
+        self._network.train()
+        batch, steps = self._recipe.batches(len(images))
+        total = torch.zeros((), device=self._device)
         for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.lr_at(epoch + (step + 0.5) / steps)  # mid-step: never 0
-            pixels, labels = images.batch(order[step * batch : (step + 1) * batch])
-            inputs = augment(torch.from_numpy(pixels).to(device), recipe.pad, recipe.flip, generator)
-            loss = functional.cross_entropy(
-                network(normalise(inputs, size)),
-                torch.from_numpy(labels).to(device),
-                label_smoothing=recipe.label_smoothing,
-            )
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.detach()
-        if not torch.isfinite(total):
-            raise DivergenceError(f"loss is {total.item()} in epoch {epoch + 1}")
-        yield after_epoch()
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._recipe.lr_at(number + (step + 0.5) / steps)  # mid-step: never 0
+            mine = order[step * batch + self._rank : (step + 1) * batch : self._world]
+            total += self._step(*images.batch(mine), generator)
+            self._update_average(number * steps + step)
+            if tell:
+                tell((step + 1) * batch)
+        if self._world > 1:
+            distributed.all_reduce(total)
+        loss = total.item() / (steps * self._world)
+        if not math.isfinite(loss):
+            raise DivergenceError(f"loss is {loss} in epoch {number + 1}")
+        return loss
 
+    def _generator(self, number: int, stream: int) -> torch.Generator:
+        """Return an epoch's own random numbers: stream 0 is all processes', the others one's each."""
+        seed = np.random.SeedSequence((self._seed, number, stream)).generate_state(1)[0]
+        return torch.Generator().manual_seed(int(seed))
 
-@torch.inference_mode()
-def accuracy(network: nn.Module, images: Images, *, normalise: Normalise, size: int) -> float:
-    """Return the share of images that the network gets right, in evaluation mode."""
-    device = next(network.parameters()).device
-    network.eval()
-    right = torch.zeros((), dtype=torch.int64, device=device)
-    for start in range(0, len(images), _EVALUATION_BATCH):
+    def _step(self, pixels: Bytes, labels: Labels, generator: torch.Generator) -> Tensor:
+        inputs = augment(torch.from_numpy(pixels).to(self._device), self._recipe.pad, self._recipe.flip, generator)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+            logits = self._forward(self._normalise(inputs, self._size))
+        loss = functional.cross_entropy(
+            logits.float(), torch.from_numpy(labels).to(self._device), label_smoothing=self._recipe.label_smoothing
+        )
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        return loss.detach()
+
+    @torch.no_grad()
+    def _update_average(self, step: int) -> None:
+        """Move the running average towards the weights, batch norm's statistics included."""
+        if self._average is None:
+            return
+        ours, theirs = (
+            [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+            for network in (self._average, self._network)
+        )
+        torch._foreach_lerp_(ours, theirs, 1 - self._recipe.ema_at(step))
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to measure and to keep: the running average where the recipe has one."""
+        return self._network if self._average is None else self._average
+
+    def accuracy(self, images: Images) -> float:
+        """Return the share of images that `result` gets right, in evaluation mode.
+
+        Each process measures its part of them, all with the first one's batch norm statistics.
+        """
+        network, starts = self.result.eval(), range(0, len(images), _EVALUATION_BATCH)
+        if self._world > 1:
+            for buffer in network.buffers():
+                distributed.broadcast(buffer, 0)
+        right = torch.zeros((), dtype=torch.int64, device=self._device)
+        for start in starts[self._rank :: self._world]:
+            right += self._right(network, images, start)
+        if self._world > 1:
+            distributed.all_reduce(right)
+        return int(right) / len(images)
+
+    @torch.inference_mode()
+    def _right(self, network: nn.Module, images: Images, start: int) -> Tensor:
         pixels, labels = images.batch(np.arange(start, min(start + _EVALUATION_BATCH, len(images))))
-        logits = network(normalise(torch.from_numpy(pixels).to(device), size))
-        right += (logits.argmax(1) == torch.from_numpy(labels).to(device)).sum()
-    return int(right) / len(images)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+            logits = network(self._normalise(torch.from_numpy(pixels).to(self._device), self._size))
+        right: Tensor = logits.argmax(1) == torch.from_numpy(labels).to(self._device)
+        return right.sum()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state by name: `network.…`, `average.…` and, by the parameter's number, `optimizer.…`."""
+        found = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
+        if self._average is not None:
+            found |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
+        for number, values in self._optimizer.state_dict()["state"].items():
+            found |= {f"optimizer.{number}.{name}": tensor for name, tensor in values.items()}
+        return found
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take in what `tensors` returned.
+
+        Raises:
+            InputError: when they are not of this network and recipe.
+        """
+        # One step with no gradient at all makes the optimizer's state, in its own memory layout.
+        for parameter in self._network.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        self._optimizer.step()
+        wanted = self.tensors()
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        for name in sorted(wanted.keys() ^ tensors.keys()):
+            raise InputError(f"{name} is {'missing' if name in wanted else 'not known'}; written by another recipe")
+        for name, tensor in wanted.items():
+            require(shapes[name] == tensor.shape, name, list(shapes[name]), f"a tensor of shape {list(tensor.shape)}")
+            tensor.copy_(tensors[name])

@@ -9,7 +9,7 @@ import torch
 from runners import Job
 from runners.base import DivergenceError
 from runners.proxy import ProxyTask
-from runners.training import Recipe
+from runners.recipe import Recipe
 from search_space import InputError, Stage
 from search_space.mnasnet import tiny
 from search_space.zoo import ZOO

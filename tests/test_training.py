@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from torch import nn
 
 from runners.base import DivergenceError
 from runners.images import Images
-from runners.training import Normalise, Recipe, accuracy, augment, train
+from runners.recipe import PAPER, Recipe
+from runners.training import Normalise, Training, augment
 from search_space import InputError
 
 
@@ -28,14 +30,22 @@ def linear(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
 
 
+def training(network: nn.Module, recipe: Recipe, seed: int = 0, images: Images | None = None) -> Training:
+    return Training(network, recipe, normalise=Normalise.of(images or squares(200)), size=8, seed=seed)
+
+
 def fit(network: nn.Module, recipe: Recipe, seed: int = 0) -> list[float]:
-    images = squares(200)
-    normalise = Normalise.of(images)
+    images, trained, curve = squares(200), training(network, recipe, seed), []
+    for epoch in range(recipe.epochs):
+        trained.epoch(epoch, images)
+        curve.append(trained.accuracy(images))
+    return curve
 
-    def measured() -> float:
-        return accuracy(network, images, normalise=normalise, size=8)
 
-    return list(train(network, images, recipe, normalise=normalise, size=8, seed=seed, after_epoch=measured))
+def dropping(seed: int = 0) -> nn.Module:
+    """A network with all that is hard to take up again: dropout, batch norm's statistics."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(), nn.Linear(144, 2))
 
 
 SHORT = Recipe(epochs=3, batch_size=20, lr=0.05, pad=0)
@@ -71,15 +81,71 @@ def test_the_learning_rate_climbs_then_falls_along_a_cosine() -> None:
     assert recipe.lr_at(5.0) == pytest.approx(0.0, abs=1e-12)
 
 
+def test_the_papers_learning_rate_falls_by_3_percent_each_2_4_epochs_after_5_of_warm_up() -> None:
+    assert PAPER.lr_at(2.5) == pytest.approx(0.008)
+    assert PAPER.lr_at(5.0) == pytest.approx(0.016 * 0.97**2)  # two steps passed while it warmed up
+    assert PAPER.lr_at(7.1) == pytest.approx(0.016 * 0.97**2)
+    assert PAPER.lr_at(7.3) == pytest.approx(0.016 * 0.97**3)
+    assert PAPER.lr_at(349.9) == pytest.approx(0.016 * 0.97**145)
+
+
+def test_a_running_average_of_the_weights_is_what_is_measured_and_follows_them() -> None:
+    recipe = Recipe(epochs=1, batch_size=20, lr=0.05, pad=0, ema=0.9)
+    network, images = linear(), squares(20)
+    before = network[1].weight.detach().clone()
+    trained = training(network, recipe, images=images)
+    trained.epoch(0, images)  # one step
+    average = trained.result[1].weight  # type: ignore[index]
+    assert average is not network[1].weight
+    # At the first step the average keeps a tenth: (1 + 0) / (10 + 0).
+    assert torch.allclose(average, 0.1 * before + 0.9 * network[1].weight)
+    assert recipe.ema_at(10**6) == 0.9
+
+
+@pytest.mark.parametrize("recipe", [SHORT, replace(SHORT, optimizer="rmsprop", lr=0.002, ema=0.99)], ids=["sgd", "ema"])
+def test_a_training_that_is_taken_up_again_goes_on_as_if_it_had_not_stopped(recipe: Recipe) -> None:
+    images = squares(200)
+    whole = training(dropping(), recipe)
+    losses = [whole.epoch(epoch, images) for epoch in range(3)]
+    first = training(dropping(), recipe)
+    first.epoch(0, images)
+    kept = {name: tensor.clone() for name, tensor in first.tensors().items()}
+    torch.rand(7)
+    second = training(dropping(seed=1), recipe)
+    second.load(kept)
+    assert [second.epoch(epoch, images) for epoch in (1, 2)] == losses[1:]
+    assert whole.accuracy(images) == second.accuracy(images)
+    assert all(torch.equal(tensor, second.tensors()[name]) for name, tensor in whole.tensors().items())
+
+
+def test_the_state_of_another_recipe_or_network_is_refused() -> None:
+    images = squares(200)
+    done = training(linear(), SHORT)
+    done.epoch(0, images)
+    with pytest.raises(InputError, match=r"average.1.bias is missing; written by another recipe"):
+        training(linear(), replace(SHORT, ema=0.9)).load(done.tensors())
+    wider = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    with pytest.raises(InputError, match=r"network.1.weight: \[2, 64\]; takes a tensor of shape \[3, 64\]"):
+        training(wider, SHORT).load(done.tensors())
+
+
+def test_bfloat16_learns_too_and_keeps_its_weights_in_float32() -> None:
+    images, network = squares(200), linear()
+    trained = Training(network, SHORT, normalise=Normalise.of(images), size=8, seed=0, precision="bfloat16")
+    for epoch in range(3):
+        trained.epoch(epoch, images)
+    assert trained.accuracy(images) > 0.97
+    assert {tensor.dtype for tensor in trained.tensors().values()} == {torch.float32}
+
+
 def test_weight_decay_spares_biases_and_batch_norm() -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.fill_(1.0)
     dark = Images(np.zeros((20, 1, 8, 8), np.uint8), np.zeros(20, np.int64), np.arange(20))
-    normalise = Normalise(torch.zeros(1), torch.ones(1))
     recipe = Recipe(epochs=1, batch_size=20, lr=1e-3, weight_decay=100.0, label_smoothing=0.0, pad=0, warmup_epochs=0)
-    list(train(network, dark, recipe, normalise=normalise, size=8, seed=0, after_epoch=lambda: 0.0))
+    training(network, recipe, images=dark).epoch(0, dark)
     # Black images: the first convolution has no gradient but its decay, batch norm's scale none at all.
     assert network[0].weight.max() < 1
     assert torch.equal(network[1].weight, torch.ones(4))
@@ -133,7 +199,7 @@ def test_accuracy_counts_every_image_once() -> None:
             self.seen += len(x)
             return right
 
-    assert accuracy(Oracle(), images, normalise=Normalise.of(images), size=8) == pytest.approx(1200 / 1203)
+    assert training(Oracle(), SHORT, images=images).accuracy(images) == pytest.approx(1200 / 1203)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +215,9 @@ def test_accuracy_counts_every_image_once() -> None:
         ("label_smoothing", 1.0),
         ("pad", -1),
         ("bn_momentum", 0.0),
+        ("ema", 1.0),
+        ("lr_decay", 0.0),
+        ("lr_decay_epochs", 0.0),
     ],
 )
 def test_impossible_recipes_are_refused(key: str, value: float) -> None:

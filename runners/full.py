@@ -1,0 +1,143 @@
+"""The full training of a network that leaves the search: the paper's recipe, checkpoints, the test images."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from runners import checkpoint, tensors
+from runners.base import Failure, FailureKind
+from runners.checkpoint import Epoch, Moment, Tell
+from runners.recipe import PAPER, Recipe
+from runners.task import ImageTask, Precision
+from runners.training import rank_of
+from search_space.architecture import Architecture
+from search_space.errors import InputError, require
+
+_REMEDIES: dict[FailureKind, str] = {"diverged": "lr", "out-of-memory": "batch_size"}
+
+
+class FullTraining(ImageTask):
+    """Train a network by the paper's recipe, and measure it on the test images once, at the end.
+
+    Args:
+        recipe: how; MnasNet's and EfficientNet's, unless said otherwise.
+        data: the data set.
+        path: where it lies.
+        val_fraction: share of the training images that the curve is measured on.
+        size: pixels a side that pictures are decoded to.
+        seed: fixes weights, order, augmentation and dropout.
+        device: `auto` takes a GPU where there is one.
+        precision: of the forward pass; `auto` takes bfloat16 on a GPU that is made for it. On a CPU it
+            was slower than float32 (0.5 to 0.85 of its speed, facts of 2026).
+        threads: of each worker on the CPU.
+        workers: processes that share each batch, each with a GPU of its own where there are any. More than
+            one are Ray Train's, on the Ray cluster that is there, or else on this machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: str,
+        recipe: Recipe = PAPER,
+        path: str | None = None,
+        val_fraction: float = 0.1,
+        size: int = 224,
+        seed: int = 0,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        threads: int = 1,
+        workers: int = 1,
+    ) -> None:
+        require(0 <= seed < 2**63, "seed", seed, "0 to below 2^63")
+        most = recipe.batch_size // 2
+        require(1 <= workers <= most, "workers", workers, f"1 to {most}: two images of recipe.batch_size each")
+        super().__init__(
+            recipe=recipe,
+            data=data,
+            path=path,
+            val_fraction=val_fraction,
+            size=size,
+            device=device,
+            threads=threads,
+        )
+        self._seed, self._precision, self.workers = seed, precision, workers
+        if workers == 1:
+            self.check_device()
+
+    @property
+    def epochs(self) -> int:
+        """How many in all."""
+        return self.recipe.epochs
+
+    def fitted(self, architecture: Architecture) -> Architecture:
+        """Return the architecture with as many classes and input channels as the data have."""
+        return replace(architecture, classes=self.data.classes, in_channels=self.data.channels)
+
+    def __call__(self, architecture: Architecture, folder: Path, tell: Tell) -> None:
+        """Train a network from where its checkpoint in `folder` stands to the end.
+
+        Raises:
+            InputError: when the data or the checkpoint can't be read, the disk is full, the loss is no longer
+                finite, or the memory does not suffice.
+        """
+        if self.workers == 1:
+            self.train(architecture, folder, tell)
+        else:
+            from runners.distributed import train  # ray: seconds
+
+            train(self, architecture, folder, tell)
+
+    def train(self, architecture: Architecture, folder: Path, tell: Tell) -> None:
+        """Be the one process that trains, or one of those that torch.distributed joined.
+
+        Raises:
+            InputError: as above.
+        """
+        try:
+            self._train(architecture, folder, tell)
+        except Exception as error:
+            failure = Failure.of(error)
+            if failure.kind not in _REMEDIES:
+                raise
+            remedy = f"begin again with a smaller recipe.{_REMEDIES[failure.kind]}"
+            raise InputError(f"{error}; {remedy}") from None
+
+    def _train(self, architecture: Architecture, folder: Path, tell: Tell) -> None:
+        self.prepare()
+        precision: Precision = "bfloat16" if self._low_precision() else "float32"
+        training = self.begin(architecture, self._seed, precision)
+        record = checkpoint.read(folder, architecture.digest)
+        if record.epochs:
+            training.load(tensors.load(folder / checkpoint.NAME)[0])
+        images, validation = self.images
+        batch, steps = self.recipe.batches(len(images))
+        first = rank_of()[0] == 0
+
+        def say(seen: int) -> None:
+            if first:
+                tell(Moment(seen=seen, of=batch * steps, epochs=self.recipe.epochs, record=record))
+
+        def keep() -> None:
+            if first:
+                head = {checkpoint.KEY: checkpoint.to_json(record)}
+                tensors.save(training.tensors(), folder / checkpoint.NAME, head)
+            say(0)
+
+        for number in range(len(record.epochs), self.recipe.epochs):
+            start = time.perf_counter()
+            loss = training.epoch(number, images, say)
+            seconds = time.perf_counter() - start
+            epoch = Epoch(loss=loss, accuracy=training.accuracy(validation), seconds=seconds, images=batch * steps)
+            record = replace(record, epochs=(*record.epochs, epoch))
+            keep()
+        if record.test is None:
+            record = replace(record, test=training.accuracy(self.data.read("test")))
+            keep()
+
+    def _low_precision(self) -> bool:
+        if self._precision == "auto":
+            return self.device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
+        return self._precision == "bfloat16"

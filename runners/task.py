@@ -1,0 +1,102 @@
+"""What the proxy task and the full training share: the images, their cut, and the device."""
+
+from functools import cached_property
+from typing import Literal
+
+import torch
+
+from runners.data import DataSet, open_data
+from runners.images import Images, split
+from runners.recipe import Recipe
+from runners.training import Normalise, Training
+from search_space.architecture import Architecture
+from search_space.errors import InputError, require
+from search_space.network import build
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class ImageTask:
+    """Images to train on, images to measure on that are cut from them, and a device.
+
+    The data are read once and stay in the process. On a CPU a seed fixes a training bit for bit on one
+    machine: threads are pinned, because sums depend on how they are divided.
+    """
+
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        data: str,
+        path: str | None,
+        val_fraction: float,
+        size: int,
+        device: Literal["auto", "cpu", "cuda"],
+        threads: int,
+    ) -> None:
+        require(0 < val_fraction < 1, "val_fraction", val_fraction, "a number between 0 and 1")
+        require(size >= 1, "size", size, "1 pixel or more")
+        require(1 <= threads <= 1024, "threads", threads, "1 to 1,024")
+        self.recipe, self.val_fraction, self.threads = recipe, val_fraction, threads
+        self.data: DataSet = open_data(data, path, size)
+        self._name, self._device = data, device
+
+    @property
+    def takes_gpu(self) -> bool:
+        """Whether it trains on a GPU where there is one."""
+        return self._device != "cpu"
+
+    @property
+    def device(self) -> str:
+        """Where this process trains: `cpu` or `cuda`."""
+        return "cuda" if self.takes_gpu and torch.cuda.is_available() else "cpu"
+
+    def check_device(self) -> None:
+        """Refuse `cuda` in a process that has none."""
+        require(self._device in ("auto", self.device), "device", self._device, "cpu or auto here: torch finds no GPU")
+
+    def check(self, architecture: Architecture) -> None:
+        """Refuse a space whose networks do not fit the data.
+
+        Raises:
+            InputError: naming the number of classes or input channels.
+        """
+        for field, asked, found in (
+            ("classes", architecture.classes, self.data.classes),
+            ("in_channels", architecture.in_channels, self.data.channels),
+        ):
+            if asked != found:
+                raise InputError(f"space.{field}: {asked}, but {self._name} has {found}")
+
+    @cached_property
+    def images(self) -> tuple[Images, Images]:
+        """The images to train on, and those to measure on; the data set's test part is not read."""
+        return split(self.data.read("train"), self.val_fraction)
+
+    @cached_property
+    def _normalise(self) -> Normalise:
+        return Normalise.of(self.images[0])
+
+    def prepare(self) -> None:
+        """Pin the threads and read the data.
+
+        Raises:
+            InputError: when the data can't be read.
+        """
+        self.check_device()
+        torch.set_num_threads(self.threads)
+        _ = self._normalise
+
+    def begin(self, architecture: Architecture, seed: int, precision: Precision = "float32") -> Training:
+        """Build a network from `seed`, and what trains it."""
+        torch.manual_seed(seed)
+        network = build(architecture, bn_momentum=self.recipe.bn_momentum)
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Training(
+            network,
+            self.recipe,
+            normalise=self._normalise,
+            size=architecture.resolution,
+            seed=seed,
+            precision=precision,
+        )
