@@ -90,9 +90,18 @@ def test_zoo_lists_the_published_networks() -> None:
 
 def test_every_verb_has_help() -> None:
     verbs = re.findall(r"^  ([\w-]+) ", good("--help").partition("Commands:")[2], re.MULTILINE)
-    assert {"search", "resume", "inspect", "export", "import-weights", "scale", "scale-search", "space", "zoo"} == set(
-        verbs
-    )
+    assert set(verbs) == {
+        "export",
+        "import-weights",
+        "inspect",
+        "resume",
+        "scale",
+        "scale-search",
+        "search",
+        "space",
+        "train",
+        "zoo",
+    }
     for verb in verbs:
         assert "Usage:" in good(verb, "--help")
 
@@ -229,7 +238,7 @@ def test_a_terminal_has_a_live_line_and_the_log_file_plain_ones(tmp_path: Path) 
 def test_options_that_would_be_ignored_are_refused(run: Path, tmp_path: Path) -> None:
     good("zoo", "mnasnet-a1", "-o", tmp_path / "a1.json")
     for arguments, says in (
-        (["export", tmp_path / "a1.json", "--trial", "9"], "--trial 9: takes a run"),
+        (["export", tmp_path / "a1.json", "--trial", "9"], "--trial 9: takes a search"),
         (["export", run, "--weights", "x"], "--weights x: takes --to onnx or --to weights"),
         (["scale", tmp_path / "a1.json", "--table", "efficientnet", "--coefficients", "x"], "takes --phi N with it"),
     ):

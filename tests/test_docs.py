@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mnas import coefficients, config
+from mnas import coefficients, config, export, train
 from mnas.config import Config
 from search_space.mnasnet import tiny
 from tests.conftest import ROOT
 from tests.test_cli import mnas
 from tests.test_search import config as small_config
 from tests.test_search import search
+from tests.test_train import CHILD, planned, quiet
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -38,14 +39,15 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     search(small_config(trials=6), folder / "runs" / "quickstart")
     grid = Config({"space": {"step": 0.25}, "proxy": {"name": "tests.stand_in:Arithmetic"}, "runner": {"workers": 0}})
     search(coefficients.plan(grid, tiny().template), folder / "runs" / "coefficients")
+    train.begin(planned(epochs=1, warmup_epochs=0), [export.spec(CHILD, "b0")], folder / "runs" / "train", quiet)
     return folder
 
 
 def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> None:
     ran = set()
     for command in commands():
-        if command[0] in ("search", "resume", "scale-search"):
-            continue  # whole searches: `make search` and tests of their own run them
+        if command[0] in ("search", "resume", "scale-search", "train"):
+            continue  # whole searches and trainings: tests of their own run them
         done = mnas(*command, cwd=here)
         assert done.returncode == 0, (command, done.stderr)
         ran.add(command[0])
@@ -58,6 +60,12 @@ def test_the_readmes_searches_are_of_shipped_configurations_and_known_options() 
     for command in searched:
         overrides = [value for option, value in itertools.pairwise(command) if option == "--set"]
         config.load(config.find(command[1]), overrides).settings()
+
+
+@pytest.mark.parametrize("name", ["quickstart", "cifar10", "imagenet"])
+def test_the_shipped_trainings_can_be(name: str) -> None:
+    shipped = config.load(config.find(name), ["train.data=mnist-5k"])
+    assert shipped.training().epochs == {"quickstart": 20, "cifar10": 200, "imagenet": 350}[name]
 
 
 def test_the_readmes_controller_runs(tmp_path: Path) -> None:
