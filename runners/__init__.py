@@ -2,7 +2,7 @@
 
 from runners.base import Evaluate, Failure, Job, Result, Runner, Train
 
-RUNNERS = {"local": "runners.local:local"}
+RUNNERS = {"local": "runners.local:local", "ray": "runners.ray_runner:RayRunner"}
 PROXIES = {"proxy": "runners.proxy:ProxyTask"}
 TRAININGS = {"full": "runners.full:FullTraining"}
 

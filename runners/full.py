@@ -34,7 +34,8 @@ class FullTraining(ImageTask):
             was slower than float32 (0.5 to 0.85 of its speed, facts of 2026).
         threads: of each worker on the CPU.
         workers: processes that share each batch, each with a GPU of its own where there are any. More than
-            one are Ray Train's, on the Ray cluster that is there, or else on this machine.
+            one are Ray Train's.
+        address: of their Ray cluster; see `ray_cluster.connect`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class FullTraining(ImageTask):
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         threads: int = 1,
         workers: int = 1,
+        address: str | None = None,
     ) -> None:
         require(0 <= seed < 2**63, "seed", seed, "0 to below 2^63")
         most = recipe.batch_size // 2
@@ -63,7 +65,8 @@ class FullTraining(ImageTask):
             device=device,
             threads=threads,
         )
-        self._seed, self._precision, self.workers = seed, precision, workers
+        self._seed, self._precision = seed, precision
+        self.workers, self.address = workers, address
         if workers == 1:
             self.check_device()
 

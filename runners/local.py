@@ -43,7 +43,8 @@ def attempt(evaluate: Evaluate, job: Job, worker: str) -> Result:
     return Result(job.trial, 0.0, seconds=time.perf_counter() - start, worker=worker, failure=failure)
 
 
-def _overtime(limit: float) -> Failure:
+def overtime(limit: float) -> Failure:
+    """Return the failure of a job that took longer than `limit` seconds."""
     return Failure("time-limit", f"still running after {limit:g} s")
 
 
@@ -103,7 +104,7 @@ class InProcess:
             with _alarm(self._limit):
                 return attempt(self._evaluate, job, "0")
         except _TimeLimitError:
-            return Result(job.trial, 0.0, seconds=self._limit, worker="0", failure=_overtime(self._limit))
+            return Result(job.trial, 0.0, seconds=self._limit, worker="0", failure=overtime(self._limit))
 
     def close(self) -> None:
         """Forget the jobs that wait."""
@@ -215,7 +216,7 @@ class ProcessPool:
                 elif not worker.process.is_alive():
                     result = self._bury(worker)
                 elif worker.job and self._limit and time.monotonic() - worker.started >= self._limit:
-                    result = self._fail(worker, _overtime(self._limit))
+                    result = self._fail(worker, overtime(self._limit))
                 else:
                     continue
                 self._dispatch()

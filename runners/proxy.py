@@ -33,7 +33,6 @@ class ProxyTask(ImageTask):
             device=device,
             threads=threads,
         )
-        self.check_device()
 
     def __call__(self, job: Job) -> Result:
         """Train and measure one child.

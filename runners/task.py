@@ -73,6 +73,11 @@ class ImageTask:
         """The images to train on, and those to measure on; the data set's test part is not read."""
         return split(self.data.read("train"), self.val_fraction)
 
+    def share(self) -> None:
+        """Read the images now where they are arrays, so that they travel with the task when it is sent elsewhere."""
+        if self.data.in_memory:
+            _ = self.images
+
     @cached_property
     def _normalise(self) -> Normalise:
         return Normalise.of(self.images[0])
