@@ -123,14 +123,25 @@ _RUN = click.option("--run", type=_PATH, help="Run directory to begin.  [default
 @click.argument("config_file", metavar="CONFIG")
 @_OVERRIDES
 @_RUN
-def search(config_file: str, overrides: Sequence[str], run: Path | None) -> None:
+@click.option(
+    "--resume-if-exists", is_flag=True, help="Go on with RUN where it was begun: one command for every start."
+)
+def search(config_file: str, overrides: Sequence[str], run: Path | None, resume_if_exists: bool) -> None:
     """Run a search: CONFIG is a TOML file, or quickstart, cifar10 or imagenet.
 
     --set search.trials=8 --set proxy.path=/data/images; a new --set controller.name=NAME leaves the
     other keys of that table behind, for they were the old one's.
     """
     path = config.find(config_file)
-    _run(lambda live, run: begin_search(config.load(path, overrides), run, live), run or _new_run(path))
+    planned = config.load(path, overrides)
+    if resume_if_exists and run is None:
+        raise InputError("--resume-if-exists: takes --run DIRECTORY")
+    if resume_if_exists and run and log.has_begun(run):
+        if log.read(run).header.config_digest != planned.digest:
+            raise InputError(f"{run}: begun with another configuration; mnas resume {run} goes on with that one")
+        _run(lambda live, run: resume_search(run, live, trusted=True), run)
+        return
+    _run(lambda live, run: begin_search(planned, run, live), run or _new_run(path))
 
 
 @main.command()

@@ -102,6 +102,9 @@ class Journal:
         self.log.add(record)
 
     def _write(self, record: Header | Record) -> None:
+        # Where a file system does not share its locks, this still tells that someone else took the run over.
+        if os.fstat(self._file.fileno()).st_size != self._file.tell():
+            raise InputError(f"{self.log.run / NAME}: another process writes it; this one stops")
         line = json.dumps(asdict(record), allow_nan=False, separators=(",", ":")).encode() + b"\n"
         while line:
             line = line[self._file.write(line) :]

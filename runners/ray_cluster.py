@@ -1,8 +1,13 @@
 """Joining a Ray cluster, or starting one on this machine. Imported by what runs on Ray, when it runs."""
 
+import contextlib
 import importlib.util
 import logging
 import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +36,39 @@ def connect(address: str | None, cpus: int) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if ray.is_initialized():
         return address == "local"
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
-        ray.init("local", num_cpus=max(cpus, os.cpu_count() or 1), include_dashboard=False, **quiet)
-        return True
-    try:
+        options |= {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
+    else:
+        _check(address)
         # Our code travels along: a cluster need not have it, and can't have another version of it.
-        ray.init(address, runtime_env={"py_modules": _packages()}, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(f"address: {address}: no Ray cluster there ({' '.join(str(error).split())[:200]})") from None
-    return False
+        options["runtime_env"] = {"py_modules": _packages()}
+    with _keeping_sigterm():
+        try:
+            ray.init(address, **options)
+        except ConnectionError as error:
+            raise InputError(f"address: {address}: {error}") from None
+    return address == "local"
+
+
+def _check(address: str) -> None:
+    """Knock at the address: Ray itself would for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"address: {address}: no Ray cluster there ({error})") from None
+
+
+@contextlib.contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Take back the handling of SIGTERM, which Ray takes: a search that is told to stop says how to go on."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _packages() -> list[str]:

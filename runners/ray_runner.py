@@ -29,6 +29,7 @@ from search_space.errors import InputError, require
 logger = logging.getLogger("mnas")
 
 _LOOK = 1.0  # seconds between two looks at the cluster
+_INSTANT = 1.0  # seconds
 _PATIENCE = 30.0  # seconds without any worker after which that is said
 
 
@@ -47,6 +48,8 @@ class _Worker:
     node: _Node | None = None  # known once it is ready
     job: Job | None = None
     started: float = 0.0
+    idle_since: float = 0.0
+    rested: bool = False  # whether it had waited for a while when its job came
 
     @property
     def place(self) -> str:
@@ -115,6 +118,8 @@ class RayRunner:
         if share := getattr(self._evaluate, "share", None):
             share()
         self._evaluate_ref = ray.put(self._evaluate)
+        if self._here and not self._look():
+            raise InputError(f"runner: a worker asks for {_listed(self._asked())}, which this machine has not")
         if self._logs:
             self._logs.mkdir(exist_ok=True)
 
@@ -130,6 +135,7 @@ class RayRunner:
         for worker in self._pool:
             if self._waiting and worker.ref is None:
                 worker.job, worker.started = self._waiting.popleft(), time.monotonic()
+                worker.rested = worker.started - worker.idle_since > _INSTANT
                 worker.ref = worker.actor.run.remote(worker.job)
         starting = sum(worker.node is None for worker in self._pool)
         for _ in range(min(len(self._waiting) - starting, self._slots() - len(self._pool))):
@@ -144,18 +150,24 @@ class RayRunner:
         return self._capacity if self._here else max(1, 2 * self._capacity)
 
     def _look(self) -> int:
-        """Return how many workers the cluster's nodes can hold."""
-        asked = {"CPU": self._cpus, "GPU": self._gpus or 0.0, **self._resources}
-        asked = {name: amount for name, amount in asked.items() if amount}
+        """Return how many workers the cluster's nodes can hold; let those go whose node has left it."""
+        asked = self._asked()
+        alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+        for worker in list(self._pool):  # those that wait do not learn that their node is gone
+            if worker.node and worker.node.id not in alive and worker.job is None:
+                self._end(worker)
         excluded = {node.id for node in self._excluded}
         held = [
-            math.floor(min((node["Resources"].get(name, 0) / amount for name, amount in asked.items()), default=1))
-            for node in ray.nodes()  # type: ignore[no-untyped-call]
-            if node["Alive"] and node["NodeID"] not in excluded
+            math.floor(min((has.get(name, 0) / amount for name, amount in asked.items()), default=1))
+            for node, has in alive.items()
+            if node not in excluded
         ]
-        if self._here and not any(held):
-            raise InputError(f"runner: a worker asks for {_listed(asked)}, which this machine has not")
         return sum(held)
+
+    def _asked(self) -> dict[str, float]:
+        """Return what one worker asks of its node."""
+        asked = {"CPU": self._cpus, "GPU": self._gpus or 0.0, **self._resources}
+        return {name: amount for name, amount in asked.items() if amount}
 
     def _start(self) -> None:
         taken = {worker.name for worker in self._pool}
@@ -222,15 +234,15 @@ class RayRunner:
             self._welcome(worker, word)
             return None
         assert worker.node is not None
-        worker.job = None
+        worker.job, worker.idle_since = None, time.monotonic()
         failure = word.failure
-        if failure is None or failure.kind not in MACHINE_FAULTS:
-            worker.node.failed.clear()
-        else:
-            self._blame(worker.node, word.trial, failure.message)
         # What a child that failed leaves behind (a broken CUDA context, say) must not fail the next one.
         if worker.node in self._excluded or (failure and failure.kind != "diverged"):
             self._end(worker)
+        if failure and failure.kind in MACHINE_FAULTS:
+            self._blame(worker.node, word.trial, failure.message)
+        else:
+            worker.node.failed.clear()
         return word
 
     def _welcome(self, worker: _Worker, ready: Ready) -> None:
@@ -247,7 +259,8 @@ class RayRunner:
             for package, version in ready.versions.items():
                 if version != ours.get(package):
                     logger.warning("node %s has %s %s, the driver %s", ready.host, package, version, ours.get(package))
-        worker.node, self._failed_starts, self._since = self._nodes[ready.node], 0, None
+        worker.node, worker.idle_since = self._nodes[ready.node], time.monotonic()
+        self._failed_starts, self._since = 0, None
 
     def _blame(self, node: _Node, trial: int, why: str) -> None:
         """Count a failure against its node, and take the node out when it is one too many."""
@@ -260,9 +273,7 @@ class RayRunner:
         self._excluded.append(node)
         for worker in [worker for worker in self._pool if worker.node is node and worker.job is None]:
             self._end(worker)
-        excluded = {node.id for node in self._excluded}
-        alive = {each["NodeID"] for each in ray.nodes() if each["Alive"]}  # type: ignore[no-untyped-call]
-        if alive <= excluded:
+        if not self._look():
             raise InputError(f"runner: no node is left; the last was {node.host}: {why}")
 
     def _lose(self, worker: _Worker, failure: Failure) -> Result | None:
@@ -274,6 +285,10 @@ class RayRunner:
             if self._failed_starts >= 3 and not self._nodes:
                 raise InputError(f"runner: no worker can be started ({failure.message})")
         if job is None:
+            return None
+        if failure.kind == "worker-died" and worker.rested and seconds < _INSTANT:
+            # It had died before it got the job, which Ray tells only now: that is no job's failure.
+            self._waiting.appendleft(job)
             return None
         # A child that takes too long may be to blame itself.
         if worker.node and failure.kind != "time-limit":
@@ -292,8 +307,8 @@ class RayRunner:
         if self._since is None:
             self._since = now
         if now - self._since > _PATIENCE:
-            asked = _listed({"CPU": self._cpus, "GPU": self._gpus or 0.0, **self._resources})
             has = _listed(ray.available_resources())  # type: ignore[no-untyped-call]
+            asked = _listed(self._asked())
             logger.warning("no worker has a place yet; each asks for %s, free in the cluster: %s", asked, has)
             self._since = now
 
@@ -305,5 +320,5 @@ class RayRunner:
 
 
 def _listed(resources: dict[str, float]) -> str:
-    named = {name: amount for name, amount in resources.items() if amount and not name.startswith(("node:", "object"))}
+    named = {name: amount for name, amount in resources.items() if not name.startswith(("node:", "object"))}
     return ", ".join(f"{amount:g} {name}" for name, amount in named.items()) or "nothing"

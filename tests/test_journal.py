@@ -224,14 +224,14 @@ def test_a_search_that_was_begun_meanwhile_is_not_overwritten(tmp_path: Path, mo
     """Someone quicker begins between our look and our lock."""
     from mnas import journal
 
-    taken = journal._locked
+    taken = journal.locked
 
     def slow(run: Path) -> object:
-        monkeypatch.setattr(journal, "_locked", taken)
+        monkeypatch.setattr(journal, "locked", taken)
         Journal.create(run, CONFIG, SPACE).close()
         return taken(run)
 
-    monkeypatch.setattr(journal, "_locked", slow)
+    monkeypatch.setattr(journal, "locked", slow)
     with pytest.raises(InputError, match="a search was begun here"):
         Journal.create(tmp_path / "run", CONFIG, SPACE)
 
