@@ -5,16 +5,14 @@ One writer at a time, locked. A line is on the disk before the search goes on.
 
 import contextlib
 import fcntl
-import json
 import os
 import socket
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Self
 
 from mnas.config import Config
-from mnas.log import NAME, TRAINING, Header, Log, Record, Resumed, has_begun, read
+from mnas.log import NAME, TRAINING, Header, Log, Record, Resumed, has_begun, read, to_line
 from search_space import InputError, Space
 
 
@@ -105,7 +103,7 @@ class Journal:
         # Where a file system does not share its locks, this still tells that someone else took the run over.
         if os.fstat(self._file.fileno()).st_size != self._file.tell():
             raise InputError(f"{self.log.run / NAME}: another process writes it; this one stops")
-        line = json.dumps(asdict(record), allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        line = to_line(record)
         while line:
             line = line[self._file.write(line) :]
         os.fsync(self._file.fileno())

@@ -125,6 +125,11 @@ _HEADER = TypeAdapter(Header)
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="event")])
 
 
+def to_line(record: Header | Record) -> bytes:
+    """Write a record as a journal's line."""
+    return (_HEADER.dump_json(record) if isinstance(record, Header) else _RECORD.dump_json(record)) + b"\n"
+
+
 class Log:
     """What a journal holds, by trial."""
 

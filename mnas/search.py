@@ -23,7 +23,7 @@ from mnas.reward import Reward
 from runners import Job, Result, Runner
 from runners.base import MACHINE_FAULTS
 from search_space import Architecture, Genotype, InputError, Space
-from search_space.cost import cost
+from search_space.cost import Cost, cost
 
 logger = logging.getLogger("mnas")
 
@@ -65,7 +65,7 @@ class _Loop:
         self._settings, self._space, self._reward = parts.settings, parts.space, parts.reward
         self._controller, self._runner = parts.controller, parts.runner
         self._journal, self._log, self._progress = journal, journal.log, progress
-        self._architectures: dict[int, Architecture] = {}  # asked, not told
+        self._asked: dict[int, tuple[Architecture, Cost]] = {}  # and not told
         self._first: dict[str, int] = {}  # digest -> the first trial that asked for this network
         self._retried = Counter(retry.trial for retry in self._log.retries)
 
@@ -78,14 +78,15 @@ class _Loop:
             outcome = self._outcome(trial)
             genotype = self._log.asks[trial].genotype
             self._controller.tell(trial, genotype, outcome.reward)
-            del self._architectures[trial]
+            del self._asked[trial]
             if trial + settings.window < settings.trials:
                 self._ask(trial + settings.window)
 
     def _ask(self, trial: int) -> None:
         genotype = _integers(self._controller.ask(trial))
-        architecture = self._architectures[trial] = self._space.decode(genotype)
+        architecture = self._space.decode(genotype)
         price = cost(architecture)
+        self._asked[trial] = architecture, price
         ask = Ask(
             trial=trial,
             genotype=genotype,
@@ -114,7 +115,7 @@ class _Loop:
 
     def _submit(self, trial: int) -> None:
         seed = job_seed(self._settings.seed, trial)
-        self._runner.submit(Job(trial, self._architectures[trial], seed))
+        self._runner.submit(Job(trial, self._asked[trial][0], seed))
 
     def _outcome(self, trial: int) -> Outcome:
         """Return the outcome of a trial, waiting for it if need be."""
@@ -151,7 +152,7 @@ class _Loop:
                 self._journal.append(Retry(trial=trial, failure=failure, worker=result.worker, seconds=result.seconds))
                 self._submit(trial)
                 return
-        reward = self._reward(result.accuracy, cost(self._architectures[trial]))
+        reward = self._reward(result.accuracy, self._asked[trial][1])
         outcome = Outcome(
             trial=trial,
             accuracy=result.accuracy,

@@ -1,0 +1,1 @@
+"""Ratios against named baselines; each file prints its table and says its command."""
