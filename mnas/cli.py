@@ -263,6 +263,7 @@ def import_weights(
 @_RUN
 @click.option("--workers", type=click.IntRange(1), help="Processes that share each batch, by Ray Train.  [default: 1]")
 @click.option("--top", type=click.IntRange(1), help="How many of a search's best networks to train.  [default: 1]")
+@click.option("--trust", is_flag=True, help="Let the run's configuration name code outside mnas.")
 def train_networks(
     source: Path,
     config_file: str | None,
@@ -270,6 +271,7 @@ def train_networks(
     run: Path | None,
     workers: int | None,
     top: int | None,
+    trust: bool,
 ) -> None:
     """Train a network fully, or a search's best, and measure it on the test images once, at the end.
 
@@ -281,7 +283,7 @@ def train_networks(
     if source.is_dir():
         found = log.read(source)
         specs = train.trials(found, top or 1)
-        base = config.load(config.find(config_file)) if config_file else found.config()
+        base = config.load(config.find(config_file)) if config_file else found.config(trusted=trust)
     elif config_file is None or top:
         raise InputError(f"{source}: not a run directory; takes a CONFIG, and no --top")
     else:

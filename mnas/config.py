@@ -126,8 +126,9 @@ class Config:
 
     @property
     def names_outside_code(self) -> bool:
-        """Whether a table names a `package.module:Object` of the user's own."""
-        return any(":" in str(self._table(table).get("name", "")) for table in _NAMED)
+        """Whether a table names a `package.module:Object` of the user's own, or a cluster that would send us code."""
+        tables = [self._table(table) for table in _NAMED]
+        return any(":" in str(table.get(key, "")) for table in tables for key in ("name", "address"))
 
     def _table(self, name: str) -> dict[str, Any]:
         table = dict(self.tables.get(name, {}))
@@ -143,6 +144,11 @@ class Config:
         if not isinstance(name, str):
             found = "missing" if name is None else repr(name)
             raise InputError(f"{table}.name: {found}; takes {', '.join(names)}")
+        if not self.trusted and ":" in str(address := keywords.get("address", "")):
+            raise InputError(
+                f"{table}.address: {address} is a cluster whose answers are code, which a run directory may not name; "
+                f"see that it is yours, then say --trust"
+            )
         return construct(self._object(table, name, names), keywords, table, *fixed)
 
     def _object(self, table: str, name: str, names: Mapping[str, str]) -> Callable[..., Any]:

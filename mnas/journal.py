@@ -1,6 +1,7 @@
 """Writing the journal: append-only JSON lines, the only state of a search (`mnas.log` reads them).
 
-One writer at a time, locked. A line is on the disk before the search goes on.
+One writer at a time, locked. A line is on the disk before anything comes of it: before the job that it
+announces runs, before the search waits for the next.
 """
 
 import contextlib
@@ -8,6 +9,7 @@ import fcntl
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Self
 
@@ -30,6 +32,7 @@ class Journal:
     def __init__(self, log: Log, file: IO[bytes], lock: IO[str], pending: Resumed | None = None) -> None:
         self.log = log
         self._file, self._lock, self._pending = file, lock, pending
+        self._synced = True
 
     @classmethod
     def create(cls, run: Path, config: Config, space: Space) -> Self:
@@ -51,6 +54,7 @@ class Journal:
             journal = cls(Log(run, header), file, lock)
             try:
                 journal._write(header)
+                os.fsync(file.fileno())
             except OSError as error:
                 temporary.unlink()
                 raise InputError(f"{run}: {error.strerror}; nothing was begun") from None
@@ -84,7 +88,9 @@ class Journal:
         self.close()
 
     def append(self, record: Record) -> None:
-        """Put a record on the disk, then into the log; the first one after a resume says so before it.
+        """Write a record, then take it into the log; the first one after a resume says so before it.
+
+        From here on it outlives this process; `sync` makes it outlive the machine.
 
         Raises:
             InputError: when the disk takes no more.
@@ -92,12 +98,29 @@ class Journal:
         if self._pending:
             resumed, self._pending = self._pending, None
             self.append(resumed)
-        try:
+        with self._disk():
             self._write(record)
+        self.log.add(record)
+        self._synced = False
+
+    def sync(self) -> None:
+        """Put on the disk what was appended: before a job runs, and before the search waits.
+
+        Raises:
+            InputError: when the disk takes no more.
+        """
+        if not self._synced:
+            with self._disk():
+                os.fsync(self._file.fileno())
+            self._synced = True
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             remedy = f"what is written is kept: make room, then {self.log.resume_command}"
             raise InputError(f"{self.log.run / NAME}: {error.strerror}; {remedy}") from None
-        self.log.add(record)
 
     def _write(self, record: Header | Record) -> None:
         # Where a file system does not share its locks, this still tells that someone else took the run over.
@@ -106,10 +129,12 @@ class Journal:
         line = to_line(record)
         while line:
             line = line[self._file.write(line) :]
-        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Release the run."""
+        if not self._synced:
+            with contextlib.suppress(OSError):  # who appended and did not sync is told no more
+                os.fsync(self._file.fileno())
         self._file.close()
         self._lock.close()
 

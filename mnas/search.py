@@ -115,6 +115,7 @@ class _Loop:
 
     def _submit(self, trial: int) -> None:
         seed = job_seed(self._settings.seed, trial)
+        self._journal.sync()
         self._runner.submit(Job(trial, self._asked[trial][0], seed))
 
     def _outcome(self, trial: int) -> Outcome:
@@ -124,6 +125,7 @@ class _Loop:
             if first != trial and self._settings.reuse:
                 self._reuse(trial, self._log.outcomes[first])  # an earlier trial: told already
             else:
+                self._journal.sync()
                 self._receive(self._runner.next())
             self._progress(self._log)
         return self._log.outcomes[trial]

@@ -183,6 +183,8 @@ def _carry_on(training: Training, task: Train, progress: Progress) -> Training:
     for member in training.members:
         if member.trained:
             continue
+        if member.folder.is_symlink():
+            raise InputError(f"{member.folder}: a link; a run directory's files may not lead elsewhere")
         try:
             task(export.architecture(member.spec), member.folder, functools.partial(progress, member.name))
         except InputError as error:

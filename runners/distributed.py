@@ -5,20 +5,24 @@ The processes may be on other machines; what they write goes to the training's f
 
 import contextlib
 import logging
+import os
 import shutil
+import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 import ray.train.torch
-from ray.train import RunConfig, ScalingConfig, WorkerGroupError
+from ray.train import RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from runners import checkpoint
 from runners.checkpoint import Moment, Tell
 from runners.ray_cluster import connect
 from search_space.architecture import Architecture
@@ -35,20 +39,21 @@ _EVERY = 0.5  # seconds between two words of progress
 
 
 @dataclass(frozen=True, slots=True)
-class _Raised:
-    """What a process says before it ends with an error."""
+class _BadInput:
+    """Why a process ends, where that is the user's to mend."""
 
-    rank: int
-    bad_input: str | None  # the message, where that was the reason
+    message: str
 
 
 def _work(config: dict[str, Any]) -> None:
     """Be one of the processes; the first one's progress goes to the queue."""
     import torch
 
-    device, queue = ray.train.torch.get_device(), config["queue"]
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
+    queue = config["queue"]
+    if config["use_gpu"]:
+        torch.cuda.set_device(ray.train.torch.get_device())
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all cards visible to those that asked for none
     last = 0.0
 
     def tell(moment: Moment) -> None:
@@ -59,35 +64,34 @@ def _work(config: dict[str, Any]) -> None:
 
     try:
         config["task"].train(config["architecture"], config["folder"], tell)
-    except Exception as error:
-        rank = ray.train.get_context().get_world_rank()
-        queue.put(_Raised(rank, str(error) if isinstance(error, InputError) else None))
+    except InputError as error:
+        queue.put(_BadInput(str(error)))
         raise
 
 
 @contextlib.contextmanager
-def _listening(queue: Queue, tell: Tell) -> Iterator[dict[int, _Raised]]:
+def _listening(queue: Queue, tell: Tell) -> Iterator[list[str]]:
     """Call `tell` with the progress from the queue, in a thread: the trainer holds the main one.
 
     Yields:
-        What was raised, by rank; all of it when the context has ended.
+        The messages of bad input; all of them when the context has ended.
     """
     stop = threading.Event()
-    raised: dict[int, _Raised] = {}
+    bad_input: list[str] = []
 
     def listen() -> None:
         while not stop.is_set() or not queue.empty():
             with contextlib.suppress(Empty):
                 word = queue.get(timeout=_EVERY)
-                if isinstance(word, _Raised):
-                    raised[word.rank] = word
+                if isinstance(word, _BadInput):
+                    bad_input.append(word.message)
                 else:
                     tell(word)
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
     try:
-        yield raised
+        yield bad_input
     finally:
         stop.set()
         thread.join()
@@ -112,31 +116,50 @@ def train(task: "FullTraining", architecture: Architecture, folder: Path, tell: 
     """Train a network with `task.workers` processes, and start them again from the checkpoint when one dies.
 
     Raises:
-        InputError: as `FullTraining.train` in one of the processes.
-        RuntimeError: when a process raised something else, or processes died too often.
+        InputError: as `FullTraining.train` in one of the processes, or when they fail again and again.
     """
     use_gpu = _join(task)
-    queue = Queue(actor_options={"num_cpus": 0})
-    for retries in range(_RETRIES, -1, -1):
+    retries = _RETRIES
+    done = len(checkpoint.read(folder, architecture.digest).epochs)
+    while True:
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+        work = {"task": task, "architecture": architecture, "folder": folder.resolve(), "queue": queue}
         trainer = TorchTrainer(
             _work,
-            train_loop_config={"task": task, "architecture": architecture, "folder": folder.resolve(), "queue": queue},
+            train_loop_config={**work, "use_gpu": use_gpu},
             scaling_config=ScalingConfig(num_workers=task.workers, use_gpu=use_gpu),
             run_config=RunConfig(name=_NAME, storage_path=str(folder.resolve())),
         )
-        failures: Mapping[int, Exception] = {}
-        with _listening(queue, tell) as raised:
+        failure: Exception | None = None
+        with _listening(queue, tell) as bad_input, _keeping_sigint():
             try:
                 trainer.fit()
-            except WorkerGroupError as error:
-                failures = error.worker_failures
-        if not failures:
+            except TrainingFailedError as error:
+                failure = error
+        queue.shutdown()
+        if failure is None:
             shutil.rmtree(folder / _NAME)
             return
-        for word in raised.values():
-            if word.bad_input is not None:
-                raise InputError(word.bad_input)
-        # One that died could say nothing; the others then fail at their next word with it.
-        if not retries or failures.keys() <= raised.keys():
-            raise RuntimeError("the training's workers failed; their logs are Ray's") from next(iter(failures.values()))
-        logger.warning("a worker of the training died; all go on from the last checkpoint")
+        if bad_input:
+            raise InputError(bad_input[0])
+        now = len(checkpoint.read(folder, architecture.digest).epochs)
+        retries, done = (_RETRIES, now) if now > done else (retries - 1, done)
+        why = str(failure).strip().splitlines()[-1]
+        if retries < 0:
+            raise InputError(
+                f"its workers failed {_RETRIES + 1} times without an epoch between; Ray's logs say why ({why})"
+            )
+        logger.warning("a worker of the training failed; all go on from the last checkpoint (%s)", why)
+
+
+@contextlib.contextmanager
+def _keeping_sigint() -> Iterator[None]:
+    """Make Ctrl-C what it was: the trainer ends the process without an error instead."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -12,7 +12,7 @@ from runners.base import Failure, FailureKind
 from runners.checkpoint import Epoch, Moment, Tell
 from runners.recipe import PAPER, Recipe
 from runners.task import ImageTask, Precision
-from runners.training import rank_of
+from runners.training import rank_of, same_everywhere
 from search_space.architecture import Architecture
 from search_space.errors import InputError, require
 
@@ -113,6 +113,8 @@ class FullTraining(ImageTask):
         precision: Precision = "bfloat16" if self._low_precision() else "float32"
         training = self.begin(architecture, self._seed, precision)
         record = checkpoint.read(folder, architecture.digest)
+        if not same_everywhere(len(record.epochs)):
+            raise InputError(f"{folder}: not the same for all workers; takes storage that all of them see")
         if record.epochs:
             training.load(tensors.load(folder / checkpoint.NAME)[0])
         images, validation = self.images

@@ -46,8 +46,8 @@ def connect(address: str | None, cpus: int) -> bool:
     with _keeping_sigterm():
         try:
             ray.init(address, **options)
-        except ConnectionError as error:
-            raise InputError(f"address: {address}: {error}") from None
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(f"address: {address}: {' '.join(str(error).split())[:300]}") from None
     return address == "local"
 
 

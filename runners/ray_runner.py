@@ -90,6 +90,9 @@ class RayRunner:
         require(gpus is None or 0 <= gpus <= 64, "gpus", gpus, "0 to 64; a fraction shares a card")
         require(time_limit is None or 0 < time_limit <= 1e6, "time_limit", time_limit, "seconds above 0, to 1,000,000")
         require(strikes >= 1, "strikes", strikes, "1 or more")
+        for name, amount in (resources or {}).items():
+            own = name not in ("CPU", "GPU", "memory", "object_store_memory")
+            require(own and amount > 0, f"resources.{name}", amount, "an amount above 0 of a resource of your own")
         self._evaluate, self._logs, self._address = evaluate, logs, address
         self._limit, self._cpus, self._gpus, self._resources = workers, cpus, gpus, resources or {}
         self._time_limit, self._strikes = time_limit, strikes
@@ -99,7 +102,7 @@ class RayRunner:
         self._excluded: list[_Node] = []
         self._evaluate_ref: ObjectRef[Evaluate] | None = None
         self._capacity, self._looked = 0, -math.inf
-        self._failed_starts = 0  # in a row
+        self._failed_starts, self._pause_until = 0, -math.inf  # in a row; when the next may be tried
         self._since: float | None = None  # when it began to wait for a first worker
 
     def _connect(self) -> None:
@@ -109,8 +112,9 @@ class RayRunner:
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0  # type: ignore[no-untyped-call]
         if self._gpus is None:
             self._gpus = 1.0 if has_gpus and getattr(self._evaluate, "takes_gpu", True) else 0.0
-        # Ray leaves all cards visible to an actor that asked for none.
-        self._hidden = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}} if has_gpus and not self._gpus else {}
+        # Ray leaves all cards visible to an actor that asked for none, on nodes that come later too.
+        bare = self._here and not has_gpus
+        self._hidden = {} if self._gpus or bare else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
         module = sys.modules[type(self._evaluate).__module__]
         if not self._here and module.__name__.partition(".")[0] not in OURS:
             # The user's own file: the nodes need not have it.
@@ -122,6 +126,9 @@ class RayRunner:
             raise InputError(f"runner: a worker asks for {_listed(self._asked())}, which this machine has not")
         if self._logs:
             self._logs.mkdir(exist_ok=True)
+            if self._logs.is_symlink():
+                raise InputError(f"{self._logs}: a link; a run directory's files may not lead elsewhere")
+            self._logs = self._logs.resolve()  # other nodes stand elsewhere
 
     def submit(self, job: Job) -> None:
         """Take a job; it starts when a worker is free."""
@@ -137,6 +144,8 @@ class RayRunner:
                 worker.job, worker.started = self._waiting.popleft(), time.monotonic()
                 worker.rested = worker.started - worker.idle_since > _INSTANT
                 worker.ref = worker.actor.run.remote(worker.job)
+        if time.monotonic() < self._pause_until:
+            return
         starting = sum(worker.node is None for worker in self._pool)
         for _ in range(min(len(self._waiting) - starting, self._slots() - len(self._pool))):
             self._start()
@@ -200,7 +209,9 @@ class RayRunner:
             else:
                 done = []
                 time.sleep(0.1)
-            result = self._collect(asked[done[0]]) if done else self._overdue()
+            result = self._overdue()
+            if done and result is None:
+                result = self._collect(asked[done[0]])
             self._dispatch()
             if result:
                 return result
@@ -246,12 +257,15 @@ class RayRunner:
         return word
 
     def _welcome(self, worker: _Worker, ready: Ready) -> None:
-        if ready.bad_input:
-            others = [node for node in self._nodes.values() if node.id != ready.node and node not in self._excluded]
-            if not others:
-                raise InputError(f"node {ready.host}: {ready.bad_input}")
+        if any(node.id == ready.node for node in self._excluded):  # it was on its way when that was decided
             self._end(worker)
-            self._exclude(_Node(ready.node, ready.host), ready.bad_input)
+            return
+        if ready.bad_input:
+            self._end(worker)
+            self._excluded.append(_Node(ready.node, ready.host))
+            if not self._look():
+                raise InputError(f"node {ready.host}: {ready.bad_input}")
+            logger.warning("node %s is not used: %s", ready.host, ready.bad_input)
             return
         if ready.node not in self._nodes:
             self._nodes[ready.node] = _Node(ready.node, ready.host)
@@ -281,8 +295,9 @@ class RayRunner:
         job, seconds = worker.job, time.monotonic() - worker.started
         self._end(worker)
         if worker.node is None:
-            self._failed_starts += 1
-            if self._failed_starts >= 3 and not self._nodes:
+            self._failed_starts, self._pause_until = self._failed_starts + 1, time.monotonic() + _LOOK
+            logger.warning("a worker could not be started: %s", failure.message)
+            if self._failed_starts >= 5 and not any(other.node for other in self._pool):
                 raise InputError(f"runner: no worker can be started ({failure.message})")
         if job is None:
             return None

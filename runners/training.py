@@ -31,6 +31,15 @@ def rank_of() -> tuple[int, int]:
     return 0, 1
 
 
+def same_everywhere(value: int) -> bool:
+    """Say whether all processes that train one network have the same value."""
+    _, world = rank_of()
+    values: list[int | None] = [value] * world
+    if world > 1:
+        distributed.all_gather_object(values, value)
+    return len(set(values)) == 1
+
+
 @dataclass(frozen=True, slots=True)
 class Normalise:
     """Bytes to numbers of mean 0 and deviation 1, by the training images' own channels."""

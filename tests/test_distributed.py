@@ -37,7 +37,7 @@ def test_two_workers_reach_what_one_does_also_when_one_of_them_is_killed(
     os.kill(workers(running.pid)[0], signal.SIGKILL)
     out, errors = running.communicate(timeout=200)
     assert running.returncode == 0, errors
-    assert "a worker of the training died" in errors
+    assert "a worker of the training failed" in errors
     assert "finished, 1 of 1 networks trained" in out
     together = train.read(run).members[0].record
     assert len(together.epochs) == 4
@@ -48,3 +48,15 @@ def test_two_workers_reach_what_one_does_also_when_one_of_them_is_killed(
     # Over four seeds: 0.938 to 0.951 with one worker and with two, both 0.944 in the mean.
     assert abs(alone.test - together.test) < 0.02
     wait_for(lambda: not any(map(alive, below)), seconds=20)
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(spec: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = tmp_path / "run"
+    running = start("train", spec, "quickstart", "--workers=2", "--run", run, *options(planned(epochs=1000)))
+    wait_for(lambda: (run / "child" / checkpoint.NAME).exists())
+    below = group(running.pid)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert f"go on from the last epoch with: mnas resume {run}" in errors
+    wait_for(lambda: not any(map(alive, below)), seconds=30)

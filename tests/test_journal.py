@@ -46,7 +46,7 @@ def test_each_line_is_json_that_other_tools_read(run: Path) -> None:
     assert events == ["search", "ask", "retry", "outcome"]
 
 
-def test_a_line_is_on_the_disk_when_append_returns(tmp_path: Path) -> None:
+def test_a_line_can_be_read_by_others_when_append_returns(tmp_path: Path) -> None:
     written = Journal.create(tmp_path / "run", CONFIG, SPACE)
     written.append(ASK)
     assert read(tmp_path / "run").asks == {0: ASK}
@@ -148,6 +148,18 @@ def test_one_writer_at_a_time(run: Path) -> None:
     written.close()
     assert not is_running(run)
     Journal.reopen(run).close()
+
+
+def test_a_writer_whose_run_was_taken_over_stops_where_locks_did_not_hold(run: Path) -> None:
+    # As on storage that does not share its locks: the other one never saw ours.
+    with Journal.reopen(run) as ours:
+        (run / "lock").unlink()
+        with Journal.reopen(run) as theirs:
+            theirs.append(Ask(trial=len(theirs.log.asks), genotype=(0,) * 30, digest="x", macs=1, params=1))
+            whole = (run / "journal.jsonl").read_bytes()
+            with pytest.raises(InputError, match="another process writes it; this one stops"):
+                ours.append(Ask(trial=len(ours.log.asks), genotype=(0,) * 30, digest="x", macs=1, params=1))
+    assert (run / "journal.jsonl").read_bytes() == whole
 
 
 def test_the_lock_of_a_killed_process_is_free(run: Path) -> None:

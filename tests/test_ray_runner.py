@@ -11,9 +11,10 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from runners import Job, Result
+from runners import Job, Result, ray_runner
 from runners.proxy import ProxyTask
 from runners.ray_runner import RayRunner
+from runners.ray_worker import versions
 from search_space import InputError
 from tests.conftest import alive, wait_for
 from tests.stand_in import Arithmetic
@@ -185,6 +186,17 @@ def test_a_worker_killed_while_it_waits_fails_no_job(opened: list[RayRunner]) ->
     assert runner.next().failure is None
 
 
+def test_a_node_with_other_versions_is_reported_once(
+    opened: list[RayRunner], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray.shutdown()
+    monkeypatch.setattr(ray_runner, "versions", lambda: versions() | {"torch": "1.0"})
+    opened.append(RayRunner(Arithmetic(), address="local", workers=2))
+    run(opened[0], 6)
+    torch = versions()["torch"]
+    assert [record.message.partition(" has ")[2] for record in caplog.records] == [f"torch {torch}, the driver 1.0"]
+
+
 class Killable(Arithmetic):
     """Says what process it is in."""
 
@@ -215,6 +227,7 @@ class Speaking(Arithmetic):
         ({"gpus": -1.0}, "gpus: -1.0; takes 0 to 64; a fraction shares a card"),
         ({"strikes": 0}, "strikes: 0; takes 1 or more"),
         ({"time_limit": 0.0}, "time_limit: 0.0; takes seconds"),
+        ({"resources": {"GPU": 1.0}}, "resources.GPU: 1.0; takes an amount above 0 of a resource of your own"),
     ],
 )
 def test_impossible_settings_are_refused(options: dict[str, Any], says: str) -> None:

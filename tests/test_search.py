@@ -20,6 +20,7 @@ from mnas.search import job_seed, resume, search
 from search_space import InputError
 from search_space.cost import cost
 from tests.conftest import ROOT, alive, wait_for
+from tests.stand_in import Arithmetic
 
 Trials = list[tuple[tuple[int, ...], float, float, tuple[float, ...]]]
 
@@ -281,14 +282,14 @@ def outcomes(run: Path) -> int:
     return path.read_bytes().count(b'"event":"outcome"') if path.exists() else 0
 
 
-def test_real_training_is_the_same_in_process_on_two_workers_and_through_a_kill(tmp_path: Path) -> None:
+def test_real_training_is_the_same_in_process_on_two_workers_on_ray_and_through_a_kill(tmp_path: Path) -> None:
     logs = {}
-    for workers in (0, 2):
-        run = tmp_path / f"workers{workers}"
-        done = mnas("search", "quickstart", "--run", run, *SMALL, f"--set=runner.workers={workers}")
+    for runner in ("workers=0", "workers=2", "name=ray"):
+        run = tmp_path / runner
+        done = mnas("search", "quickstart", "--run", run, *SMALL, f"--set=runner.{runner}")
         _, errors = done.communicate(timeout=300)
         assert done.returncode == 0, errors
-        logs[workers] = read(run)
+        logs[runner] = told(read(run))
     killed = tmp_path / "killed"
     victim = mnas("search", "quickstart", "--run", killed, *SMALL)
     wait_for(lambda: outcomes(killed) >= 1)
@@ -301,8 +302,8 @@ def test_real_training_is_the_same_in_process_on_two_workers_and_through_a_kill(
     again = mnas("resume", killed)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
-    assert told(logs[0]) == told(logs[2]) == told(read(killed))
-    assert len({accuracy for _, accuracy, _, _ in told(logs[0])}) > 1
+    assert logs["workers=0"] == logs["workers=2"] == logs["name=ray"] == told(read(killed))
+    assert len({accuracy for _, accuracy, _, _ in logs["workers=0"]}) > 1
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -322,6 +323,13 @@ def test_ctrl_c_stops_in_seconds_says_how_to_go_on_and_leaves_no_process(tmp_pat
     wait_for(lambda: not any(map(alive, below)), seconds=5)
     log = read(run)
     assert len(log.outcomes) >= 1
+
+
+def test_a_run_directory_may_not_name_a_cluster_whose_answers_would_be_code() -> None:
+    strange = config(runner={"name": "ray", "workers": 1, "address": "ray://evil:10001"})
+    assert strange.names_outside_code
+    with pytest.raises(InputError, match=r"runner.address: ray://evil:10001 is a cluster .* say --trust"):
+        Config(strange.tables, trusted=False).runner(Arithmetic(), Path("unused"))
 
 
 def test_a_run_directory_may_not_name_code_outside_mnas(finished: Log, tmp_path: Path) -> None:

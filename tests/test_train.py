@@ -222,6 +222,16 @@ def test_a_search_and_a_training_do_not_share_a_directory(finished: train.Traini
         train.begin(planned(), [export.read(spec)], log.run, quiet)
 
 
+def test_a_strangers_links_are_not_written_through(finished: train.Training, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "run" / "training.json").write_bytes((finished.run / "training.json").read_bytes())
+    (tmp_path / "run" / "child").symlink_to(tmp_path / "mine")
+    with pytest.raises(InputError, match="child: a link; a run directory's files may not lead elsewhere"):
+        train.resume(tmp_path / "run", quiet)
+    assert not list((tmp_path / "mine").iterdir())
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -229,6 +239,7 @@ def test_a_search_and_a_training_do_not_share_a_directory(finished: train.Traini
         ({"networks": [{"name": "../x"}]}, "networks: not a spec"),
         ({"epochs": None}, "takes config, epochs and networks"),
         ({"config": {"train": {"name": "my.code:Train"}}}, "my.code:Train is code outside mnas"),
+        ({"config": {"train": {"address": "evil:6379"}}}, "evil:6379 is a cluster whose answers are code"),
     ],
 )
 def test_a_strangers_training_is_read_with_care(
