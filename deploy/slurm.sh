@@ -17,6 +17,10 @@ config=${1:-imagenet}
 run=${2:-runs/$config}
 port=${RAY_PORT:-6379}
 
+# One secret for all processes of this cluster; srun hands the environment on.
+export RAY_AUTH_MODE=token
+export RAY_AUTH_TOKEN=${RAY_AUTH_TOKEN:-$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')}
+
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${nodes[0]}
 address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname -I | awk '{print $1}'):$port

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import os
+import pickle
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Actor:
             bad_input = str(error)
         return Ready(ray.get_runtime_context().get_node_id(), platform.node(), versions(), bad_input)
 
-    def run(self, job: Job) -> Result:
-        """Carry out a job."""
-        return attempt(self._evaluate, job, f"{self._name}@{platform.node()}")
+    def run(self, job: bytes) -> Result:
+        """Carry out a pickled Job."""
+        asked: Job = pickle.loads(job)
+        return attempt(self._evaluate, asked, f"{self._name}@{platform.node()}")

@@ -235,6 +235,10 @@ class Architecture:
                 channels, size = stage.channels, -(-size // stride)
         return tuple(blocks)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle what was said, not what was worked out from it."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     @property
     def stem_size(self) -> int:
         """Pixels a side after the stem convolution."""
