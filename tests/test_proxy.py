@@ -100,4 +100,4 @@ def test_impossible_settings_are_refused(keywords: dict[str, float], says: str) 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="device: 'cuda'; takes cpu or auto here"):
-        ProxyTask(device="cuda")
+        ProxyTask(device="cuda").prepare()
