@@ -30,7 +30,7 @@ gpus=${SLURM_GPUS_ON_NODE:-0}
 srun --nodes=1 --ntasks=1 --overlap --nodelist="$head" \
     ray start --head --node-ip-address="${address%:*}" --port="$port" \
     --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$gpus" --block &
-sleep "${RAY_WAIT:-15}"
+sleep 15  # until the head listens
 if ((${#nodes[@]} > 1)); then
     others=$(IFS=,; echo "${nodes[*]:1}")
     srun --nodes=$((${#nodes[@]} - 1)) --ntasks-per-node=1 --overlap --nodelist="$others" \

@@ -100,7 +100,7 @@ def _show(found: Log, top: int) -> None:
         click.echo(f"\n{coefficients.table(found)}")
 
 
-def _train(training: Callable[[LiveTraining], train.Training], run: Path) -> None:
+def _train(training: Callable[[LiveTraining], train.TrainingRun], run: Path) -> None:
     """Carry out a training with its progress shown, and show what it reached."""
     _interruptible()
     try:

@@ -68,13 +68,16 @@ class Member:
         if not self.trained:
             return checkpoint.read(self.folder, self.spec["digest"])
         try:
-            return checkpoint.from_json(json.dumps(export.read(self.finished).get("training")))
+            record = checkpoint.from_json(json.dumps(export.read(self.finished).get("training")))
         except InputError as error:
             raise error.at(f"{self.finished}: training: ") from None
+        if not record.epochs:
+            raise InputError(f"{self.finished}: training: no epoch, and yet it is done; edited by hand?")
+        return record
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingRun:
     """A training's run directory."""
 
     run: Path
@@ -105,7 +108,7 @@ def is_one(run: Path) -> bool:
     return (run / TRAINING).is_file()
 
 
-def read(run: Path, *, trusted: bool = False) -> Training:
+def read(run: Path, *, trusted: bool = False) -> TrainingRun:
     """Read a training's directory, finished or not.
 
     Raises:
@@ -122,7 +125,7 @@ def read(run: Path, *, trusted: bool = False) -> Training:
         members = tuple(Member(run / export.checked(spec)["name"], spec) for spec in specs)
     except InputError as error:
         raise error.at(f"{path}: networks: ") from None
-    return Training(run, Config(tables, trusted), epochs, members)
+    return TrainingRun(run, Config(tables, trusted), epochs, members)
 
 
 def trials(log: Log, top: int) -> list[dict[str, Any]]:
@@ -136,7 +139,7 @@ def trials(log: Log, top: int) -> list[dict[str, Any]]:
     return [export.trial_spec(log, row.trial) for row in found]
 
 
-def begin(config: Config, specs: Sequence[dict[str, Any]], run: Path, progress: Progress) -> Training:
+def begin(config: Config, specs: Sequence[dict[str, Any]], run: Path, progress: Progress) -> TrainingRun:
     """Train networks, one after the other, in a new run directory.
 
     Their classifiers and stems are fitted to the data's classes and channels.
@@ -165,7 +168,7 @@ def begin(config: Config, specs: Sequence[dict[str, Any]], run: Path, progress: 
         return _carry_on(read(run, trusted=True), task, progress)
 
 
-def resume(run: Path, progress: Progress, *, trusted: bool = False) -> Training:
+def resume(run: Path, progress: Progress, *, trusted: bool = False) -> TrainingRun:
     """Go on with a training from its last checkpoint; a finished one is returned as it is.
 
     Raises:
@@ -179,7 +182,7 @@ def resume(run: Path, progress: Progress, *, trusted: bool = False) -> Training:
         return _carry_on(training, training.config.training(), progress)
 
 
-def _carry_on(training: Training, task: Train, progress: Progress) -> Training:
+def _carry_on(training: TrainingRun, task: Train, progress: Progress) -> TrainingRun:
     for member in training.members:
         if member.trained:
             continue
@@ -193,7 +196,7 @@ def _carry_on(training: Training, task: Train, progress: Progress) -> Training:
     return training
 
 
-def _finish(training: Training, member: Member) -> None:
+def _finish(training: TrainingRun, member: Member) -> None:
     """Turn the last checkpoint of a network into its weights and its spec."""
     from mnas import weights  # torch: seconds
 
@@ -211,7 +214,7 @@ def _finish(training: Training, member: Member) -> None:
         (member.folder / checkpoint.NAME).unlink()
 
 
-def text(training: Training) -> str:
+def text(training: TrainingRun) -> str:
     """Write what the networks reached, and how the order of their trials in the search held."""
     done = sum(member.trained for member in training.members)
     finished = done == len(training.members)
@@ -247,6 +250,9 @@ def _share(value: float | None) -> str:
 
 def _proxy(member: Member) -> float | None:
     """Return the accuracy that a network had in its search, if it comes from one."""
+    provenance = member.spec.get("provenance")
+    if not isinstance(provenance, dict) or "trial" not in provenance:
+        return None
     found: float | None = member.spec.get("accuracy", {}).get("validation")
     return found
 

@@ -1,7 +1,7 @@
 """Our controllers inside Ray Tune: a Searcher for a Tuner of the user's own, with its schedulers and loggers.
 
-`mnas search` keeps its own loop, whose journal survives what Tune's snapshots lose and which costs a
-hundredth of it a trial (benchmarks/scale.py). This is for those who have a Tuner already.
+`mnas search` keeps its own loop: its journal survives what Tune's snapshots lose, and a trial costs it a
+twentieth (benchmarks/scale.py). This is for those who have a Tuner already.
 """
 
 import json

@@ -2,8 +2,7 @@
 
 An actor imports torch and gets the data once, then trains one child after the other. Ray restarts and
 retries nothing: a job whose actor died, hangs or was lost with its node comes back as a failure of the
-machine, and the search decides. Measured with Ray 2.60, an actor call costs some 1 ms, a trial of Ray
-Tune 100 ms and more (benchmarks/scale.py).
+machine, and the search decides. benchmarks/scale.py measures it beside Ray Tune.
 """
 
 import itertools
@@ -30,7 +29,7 @@ from search_space.errors import InputError, require
 logger = logging.getLogger("mnas")
 
 _LOOK = 1.0  # seconds between two looks at the cluster
-_INSTANT = 1.0  # seconds
+_INSTANT = 1.0  # seconds within which a worker that had waited is taken to have died before its job came
 _PATIENCE = 30.0  # seconds without any worker after which that is said
 
 

@@ -57,6 +57,6 @@ class Actor:
         return Ready(ray.get_runtime_context().get_node_id(), platform.node(), versions(), bad_input)
 
     def run(self, job: bytes) -> Result:
-        """Carry out a pickled Job."""
+        """Carry out a pickled Job: the driver's own, which comes the way that this class itself did."""
         asked: Job = pickle.loads(job)
         return attempt(self._evaluate, asked, f"{self._name}@{platform.node()}")

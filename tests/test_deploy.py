@@ -1,4 +1,4 @@
-"""The launch files: read by what validates them, and carried out as far as this machine can."""
+"""The launch files, as far as this machine can check them without Slurm, Kubernetes or a cloud."""
 
 import itertools
 import subprocess

@@ -67,11 +67,13 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(spec: Path, tmp_path_factory: pytest.TempPathFactory) -> train.Training:
+def finished(spec: Path, tmp_path_factory: pytest.TempPathFactory) -> train.TrainingRun:
     return train.begin(planned(), [export.read(spec)], tmp_path_factory.mktemp("train") / "run", quiet)
 
 
-def test_a_training_leaves_a_spec_with_its_accuracies_and_the_weights_that_have_them(finished: train.Training) -> None:
+def test_a_training_leaves_a_spec_with_its_accuracies_and_the_weights_that_have_them(
+    finished: train.TrainingRun,
+) -> None:
     (member,) = finished.members
     assert sorted(path.name for path in member.folder.iterdir()) == ["spec.json", "weights.safetensors"]
     trained = export.read(member.folder / "spec.json")
@@ -85,7 +87,7 @@ def test_a_training_leaves_a_spec_with_its_accuracies_and_the_weights_that_have_
     assert len(trained["accuracy"]["curve"]) == 4
 
 
-def test_what_was_trained_can_be_exported_with_its_weights(finished: train.Training, tmp_path: Path) -> None:
+def test_what_was_trained_can_be_exported_with_its_weights(finished: train.TrainingRun, tmp_path: Path) -> None:
     out = good("export", finished.run, "--to", "weights", "-o", tmp_path / "w.safetensors")
     assert "test accuracy" in out
     ours, theirs = (
@@ -97,7 +99,7 @@ def test_what_was_trained_can_be_exported_with_its_weights(finished: train.Train
 
 
 def test_a_killed_training_goes_on_to_the_same_curve_and_the_same_weights(
-    finished: train.Training, spec: Path, tmp_path: Path
+    finished: train.TrainingRun, spec: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     victim = start("train", spec, "quickstart", "--run", run, *options(planned()))
@@ -198,7 +200,7 @@ def test_a_training_that_diverges_says_so_in_one_line(spec: Path, tmp_path: Path
     ],
 )
 def test_bad_input_is_one_line_and_begins_nothing(
-    finished: train.Training, spec: Path, tmp_path: Path, arguments: list[str], says: str
+    finished: train.TrainingRun, spec: Path, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     given = [str(spec) if a == "SPEC" else str(finished.run) if a == "RUN" else a for a in arguments]
     done = ran("train", *given, "--run", tmp_path / "run")
@@ -214,7 +216,9 @@ def test_more_trials_than_a_run_has_are_refused(tmp_path: Path) -> None:
         train.trials(log, 9)
 
 
-def test_a_search_and_a_training_do_not_share_a_directory(finished: train.Training, spec: Path, tmp_path: Path) -> None:
+def test_a_search_and_a_training_do_not_share_a_directory(
+    finished: train.TrainingRun, spec: Path, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="a training was begun here; go on with it: mnas resume"):
         search(small_config(trials=3), finished.run)
     log = search(small_config(trials=3), tmp_path / "search")
@@ -222,7 +226,7 @@ def test_a_search_and_a_training_do_not_share_a_directory(finished: train.Traini
         train.begin(planned(), [export.read(spec)], log.run, quiet)
 
 
-def test_a_strangers_links_are_not_written_through(finished: train.Training, tmp_path: Path) -> None:
+def test_a_strangers_links_are_not_written_through(finished: train.TrainingRun, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "run" / "training.json").write_bytes((finished.run / "training.json").read_bytes())
@@ -243,7 +247,7 @@ def test_a_strangers_links_are_not_written_through(finished: train.Training, tmp
     ],
 )
 def test_a_strangers_training_is_read_with_care(
-    finished: train.Training, tmp_path: Path, change: dict[str, Any], says: str
+    finished: train.TrainingRun, tmp_path: Path, change: dict[str, Any], says: str
 ) -> None:
     content = json.loads((finished.run / "training.json").read_text())
     (tmp_path / "training.json").write_text(json.dumps(content | change))
