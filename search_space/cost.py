@@ -4,7 +4,8 @@
 and fvcore reports in its `conv` and `linear` rows. Batch norm, activations and pooling count 0.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from search_space.architecture import Architecture, Block
@@ -20,8 +21,10 @@ class Cost(NamedTuple):
     params: int  # trainable numbers: weights, biases, batch-norm scales and shifts
     activations: int  # elements that convolutions and linears put out (pycls' measure of memory traffic)
 
-    def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]  # costs add, they do not concatenate
-        return Cost(self.macs + other.macs, self.params + other.params, self.activations + other.activations)
+    @classmethod
+    def total(cls, costs: Iterable["Cost"]) -> "Cost":
+        """Add up; there must be one at least."""
+        return cls(*map(sum, zip(*costs, strict=True)))
 
 
 def _conv(kernel: int, ins: int, outs: int, size: int, groups: int = 1) -> Cost:
@@ -53,18 +56,19 @@ def _layers(block: Block) -> Iterator[Cost]:
 
 def block_cost(block: Block) -> Cost:
     """Price one block."""
-    return sum(_layers(block), Cost(0, 0, 0))
+    return Cost.total(_layers(block))
+
+
+def _ends(architecture: Architecture) -> Iterator[Cost]:
+    last = architecture.blocks[-1]
+    yield _conv(3, architecture.in_channels, architecture.stem_channels, architecture.stem_size)
+    yield _conv(1, last.out_channels, architecture.head_channels, last.out_size)
+    yield _linear(architecture.head_channels, architecture.classes)
 
 
 def cost(architecture: Architecture) -> Cost:
     """Price a whole network: stem, blocks, head, classifier."""
-    last = architecture.blocks[-1]
-    ends = (
-        _conv(3, architecture.in_channels, architecture.stem_channels, architecture.stem_size)
-        + _conv(1, last.out_channels, architecture.head_channels, last.out_size)
-        + _linear(architecture.head_channels, architecture.classes)
-    )
-    return sum(map(block_cost, architecture.blocks), ends)
+    return Cost.total(itertools.chain(_ends(architecture), *map(_layers, architecture.blocks)))
 
 
 def cheapest(space: Space, metric: Metric) -> Genotype:

@@ -79,13 +79,34 @@ class Space:
         """
         if len(genotype) != len(self.decisions):
             raise InputError(f"genotype: {len(genotype)} numbers; this space asks {len(self.decisions)} decisions")
-        asked: list[dict[str, Any]] = [{} for _ in self.template.stages]
-        for decision, index in zip(self.decisions, genotype, strict=True):
+        stages = []
+        for number, positions in enumerate(self._of_stage):
+            answers = tuple([genotype[position] for position in positions])
+            if (number, answers) not in self._decoded:
+                self._decoded[number, answers] = self._stage(number, positions, answers)
+            stages.append(self._decoded[number, answers])
+        return replace(self.template, stages=tuple(stages))
+
+    @cached_property
+    def _of_stage(self) -> list[list[int]]:
+        """Which decisions ask about each stage."""
+        count = len(self.template.stages)
+        return [[p for p, d in enumerate(self.decisions) if d.stage == number] for number in range(1, count + 1)]
+
+    @cached_property
+    def _decoded(self) -> dict[tuple[int, Genotype], Stage]:
+        """The stages met so far: a search decodes the same few hundred again and again."""
+        return {}
+
+    def _stage(self, number: int, positions: list[int], answers: Genotype) -> Stage:
+        """Return stage `number` (from 0) with these answers to the decisions at `positions`."""
+        asked: dict[str, Any] = {}
+        for position, index in zip(positions, answers, strict=True):
+            decision = self.decisions[position]
             if not 0 <= index < len(decision.choices):
                 raise InputError(f"genotype.{decision.name}: {index}; takes 0 to {len(decision.choices) - 1}")
-            asked[decision.stage - 1] |= _meaning(decision.field, decision.choices[index])
-        stages = tuple(replace(stage, **new) for stage, new in zip(self.template.stages, asked, strict=True))
-        return replace(self.template, stages=stages)
+            asked |= _meaning(decision.field, decision.choices[index])
+        return replace(self.template.stages[number], **asked)
 
     def encode(self, architecture: Architecture) -> Genotype:
         """Return the first genotype that builds `architecture`'s stages. `[D]`
