@@ -1,76 +1,40 @@
-"""The RL controller of MnasNet: an LSTM policy trained with proximal policy optimisation.
+"""Reinforcement learning: a policy over genotypes, trained with proximal policy optimisation.
 
-Zoph et al. 2018, "Learning Transferable Architectures" (NASNet, arXiv 1707.07012, App. A), which
-MnasNet (arXiv 1807.11626, §4.2) and EfficientNet follow: a one-layer LSTM of 100 units answers the
-decisions one after the other, each answer fed to the next step; weights start uniform in ±0.1; 20
-architectures an update; the baseline is a moving average of rewards with decay 0.95. PPO: Schulman
-et al. 2017 (arXiv 1707.06347), Eq. 7.
+Schulman et al. 2017 (arXiv 1707.06347), Eq. 7. `mnasnet` is the RL controller of MnasNet (arXiv 1807.11626, §4.2) and
+EfficientNet, which have it from NASNet (Zoph et al. 2018, arXiv 1707.07012, App. A): a one-layer LSTM of 100 units
+answers the decisions one after the other, each answer fed to the next step; weights start uniform in ±0.1; 20
+architectures an update; the baseline is a moving average of rewards with decay 0.95. It was made for 8,000 trials.
 
-Differs from the paper, or is not stated there:
+Differs from the papers, or is not stated there:
 - The optimizer (Adam, β 0.9 and 0.999), the clip (0.2) and the passes over a batch (5) are not stated.
 - The ratio is clipped for each decision, not for the whole genotype: a product of 42 ratios would
   be clipped nearly always.
 - The baseline starts at the first batch's mean, not at 0.
 - Trials come back `window` later than they were asked. The ratio is taken against the probabilities
   of the policy that asked, kept with each trial.
+
+`PPO` itself is for budgets from 100 trials up. What it has more, and what each gave, is in the table of
+benchmarks/search_efficiency.py:
+- `fresh`: a network that was asked is drawn again, and no trial is spent on it twice. The policy can settle,
+  and still the search goes on around it.
+- a factorized policy, small batches and a high learning rate.
+- `standardise`: advantages in units of a moving average of the rewards' standard deviation.
+- `replay`: each update also learns from the best trials of all times, as if they had been asked now.
+- `centre`: it starts at the distribution nearest to uniform whose costs have the target for their geometric mean.
 """
 
 import contextlib
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from controllers.base import generator
+from controllers.base import Problem, Seen, generator
+from controllers.policies import LSTM, Factorized, Policy
 from search_space.errors import require
-from search_space.space import Genotype, Space
-
-
-class Policy(nn.Module):
-    """One softmax for each decision, on an LSTM that reads the answers given so far."""
-
-    def __init__(self, sizes: tuple[int, ...], units: int, rng: torch.Generator) -> None:
-        super().__init__()
-        decisions, widest = len(sizes), max(sizes)
-        self.embed = nn.Parameter(torch.empty(decisions, widest, units))  # of an answer, for the next step
-        self.start = nn.Parameter(torch.empty(units))
-        self.lstm = nn.LSTM(units, units, batch_first=True)
-        self.weight = nn.Parameter(torch.empty(decisions, units, widest))
-        self.bias = nn.Parameter(torch.empty(decisions, widest))
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -0.1, 0.1, generator=rng)
-        impossible = torch.arange(widest) >= torch.tensor(sizes)[:, None]  # [D, C]
-        self.register_buffer("last", torch.tensor(sizes) - 1)  # [D]
-        self.register_buffer("mask", torch.zeros(decisions, widest).masked_fill(impossible, -torch.inf))
-        self.last: Tensor
-        self.mask: Tensor
-
-    def log_probs(self, genotypes: Tensor) -> Tensor:
-        """Return the log-probabilities of all answers along given genotypes: `[B, D]` to `[B, D, C]`."""
-        answered = self.embed[torch.arange(genotypes.shape[1] - 1), genotypes[:, :-1]]  # [B, D-1, U]
-        inputs = torch.cat([self.start.expand(len(genotypes), 1, -1), answered], dim=1)  # [B, D, U]
-        hidden, _ = self.lstm(inputs)
-        logits = torch.einsum("bdu,duc->bdc", hidden, self.weight) + self.bias + self.mask
-        return logits.log_softmax(-1)
-
-    @torch.no_grad()
-    def sample(self, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn uniform numbers `[B, D]` into genotypes `[B, D]` and their log-probabilities `[B, D]`."""
-        inputs, state = self.start.expand(len(uniforms), 1, -1), None
-        answers, log_probs = [], []
-        for decision in range(uniforms.shape[1]):
-            hidden, state = self.lstm(inputs, state)
-            logits = hidden[:, 0] @ self.weight[decision] + self.bias[decision] + self.mask[decision]
-            chances = logits.log_softmax(-1)  # [B, C]
-            # The answer in whose stretch of the cumulated probabilities the number falls.
-            cumulated = chances.exp().cumsum(-1)
-            answer = (uniforms[:, decision, None] >= cumulated).sum(-1)  # [B]
-            answer = answer.minimum(self.last[decision])  # rounded sums may end below the number
-            answers.append(answer)
-            log_probs.append(chances.gather(1, answer[:, None])[:, 0])
-            inputs = self.embed[decision, answer][:, None]
-        return torch.stack(answers, 1), torch.stack(log_probs, 1)
+from search_space.space import Genotype
 
 
 @contextlib.contextmanager
@@ -84,21 +48,51 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _centred(problem: Problem) -> Tensor:
+    """Return logits of the product distribution nearest to uniform whose mean log-cost is the target's. `[D, C]`
+
+    By the effect of each answer on the log-cost, in a sample: p ∝ exp(−λ · effect), λ by bisection.
+    """
+    sizes, rng = problem.space.sizes, np.random.default_rng(0)
+    sample = [problem.space.random(rng) for _ in range(1000)]
+    over = np.log(problem.weigh(sample).ratio)  # the target's logarithm is 0
+    answers, effects = np.array(sample), np.zeros((len(sizes), max(sizes)))
+    for decision, size in enumerate(sizes):
+        for choice in range(size):
+            effects[decision, choice] = over[answers[:, decision] == choice].mean() - over.mean()
+    possible = np.arange(max(sizes)) < np.array(sizes)[:, None]
+
+    def mean(tilt: float) -> float:
+        chances = np.exp(-tilt * effects) * possible
+        return float(over.mean() + (chances / chances.sum(1, keepdims=True) * effects).sum())
+
+    low, high = -20.0, 20.0  # more than that would rule answers out
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean(middle) > 0 else (low, middle)
+    return torch.from_numpy(-low * effects).float()
+
+
 class PPO:
-    """Proximal policy optimisation of an LSTM policy over the space's decisions."""
+    """Proximal policy optimisation of a policy over the space's decisions."""
 
     def __init__(
         self,
-        space: Space,
+        problem: Problem,
         seed: int,
         *,
-        lr: float = 3.5e-4,
-        batch: int = 20,
-        passes: int = 5,
+        policy: Literal["factorized", "lstm"] = "factorized",
+        units: int = 100,  # of the LSTM
+        lr: float = 0.1,
+        batch: int = 10,
+        passes: int = 2,
         clip: float = 0.2,
-        entropy: float = 1e-5,
-        baseline_decay: float = 0.95,
-        units: int = 100,
+        entropy: float = 0.15,
+        baseline_decay: float = 0.9,
+        standardise: bool = True,
+        replay: int = 10,
+        fresh: bool = True,
+        centre: bool = True,  # of the factorized policy
     ) -> None:
         require(0 < lr < 1, "lr", lr, "a number between 0 and 1")
         require(2 <= batch <= 10_000, "batch", batch, "2 to 10,000 trials an update")
@@ -107,47 +101,92 @@ class PPO:
         require(0 <= entropy < 1, "entropy", entropy, "a number from 0 to below 1")
         require(0 <= baseline_decay < 1, "baseline_decay", baseline_decay, "a number from 0 to below 1")
         require(1 <= units <= 10_000, "units", units, "1 to 10,000")
-        self._seed, self._decisions = seed, len(space.decisions)
+        require(0 <= replay <= 10_000, "replay", replay, "0 to 10,000 trials")
+        self._sizes, self._seed = problem.space.sizes, seed
         self._batch, self._passes, self._clip, self._entropy = batch, passes, clip, entropy
-        self._baseline_decay = baseline_decay
-        self.policy = Policy(space.sizes, units, torch.Generator().manual_seed(seed))
+        self._baseline_decay, self._standardise, self._replay = baseline_decay, standardise, replay
+        self._seen, self._fresh = Seen(problem.space), fresh
+        self.policy: Policy
+        if policy == "lstm":
+            self.policy = LSTM(self._sizes, units, torch.Generator().manual_seed(seed))
+        else:
+            self.policy = Factorized(self._sizes, _centred(problem) if centre else None)
         self._optimizer = torch.optim.Adam(self.policy.parameters(), lr=lr, foreach=True)
-        self._proposed: dict[int, tuple[Genotype, Tensor]] = {}  # by the policy as it is, not asked yet
+        # Trial -> genotypes that the policy as it is would ask, and their log-probabilities. [K, D] each
+        self._proposed: dict[int, tuple[Tensor, Tensor]] = {}
         self._asked: dict[int, Tensor] = {}  # trial -> log-probabilities [D] it was asked with
         self._told: list[tuple[Genotype, Tensor, float]] = []  # since the last update
-        self._baseline: float | None = None
+        self._best: list[tuple[float, Genotype]] = []
+        self._level: tuple[float, float] | None = None  # of rewards: moving averages of mean and standard deviation
 
-    def ask(self, trial: int) -> Genotype:
-        """Sample from the policy; a whole batch of trials at once, as it stands still between updates."""
+    def ask(self, trial: int) -> Genotype | None:
+        """Sample from the policy; if need be, often, and then near it."""
         if trial not in self._proposed:
             self._propose(range(trial, trial + self._batch))
-        genotype, self._asked[trial] = self._proposed.pop(trial)
-        return genotype
+        answers, log_probs = self._proposed.pop(trial)
+        for genotype, chances in zip(map(tuple, answers.tolist()), log_probs, strict=True):
+            if not self._fresh or genotype not in self._seen:
+                self._seen.add(genotype)
+                self._asked[trial] = chances
+                return genotype
+        near = self._near(genotype, generator(self._seed, trial))
+        if near is not None:
+            self.given(trial, near)
+        return near
 
     def _propose(self, trials: range) -> None:
-        uniforms = np.stack([generator(self._seed, trial).random(self._decisions) for trial in trials])
+        """Sample for a whole batch of trials at once, as the policy stands still between updates."""
+        shape = 30 if self._fresh else 1, len(self._sizes)
+        uniforms = np.concatenate([generator(self._seed, trial).random(shape) for trial in trials])
         with _one_thread():
             answers, log_probs = self.policy.sample(torch.from_numpy(uniforms).float())
-        genotypes = map(tuple, answers.tolist())
-        self._proposed = {t: (g, p) for t, g, p in zip(trials, genotypes, log_probs, strict=True)}
+        per_trial = len(trials), *shape
+        proposals = zip(answers.view(per_trial), log_probs.view(per_trial), strict=True)
+        self._proposed = dict(zip(trials, proposals, strict=True))
+
+    def _near(self, genotype: Genotype, rng: np.random.Generator) -> Genotype | None:
+        """Answer ever more decisions anew until the network was not asked."""
+        for attempt in range(100):
+            mutant = list(genotype)
+            for decision in rng.choice(len(mutant), size=min(len(mutant), 1 + attempt // 10), replace=False):
+                mutant[decision] = int(rng.integers(self._sizes[decision]))
+            if tuple(mutant) not in self._seen:
+                return tuple(mutant)
+        return self._seen.fresh(rng)
+
+    def given(self, trial: int, genotype: Genotype) -> None:
+        """Keep the probabilities that the policy gives it now."""
+        self._seen.add(genotype)
+        with _one_thread(), torch.no_grad():
+            answers = torch.tensor([genotype])
+            self._asked[trial] = self.policy.log_probs(answers).gather(2, answers[:, :, None])[0, :, 0]
 
     def tell(self, trial: int, genotype: Genotype, reward: float) -> None:
         """Keep the trial; with the last of a batch, improve the policy."""
         self._told.append((genotype, self._asked.pop(trial), reward))
+        self._best = sorted([*self._best, (reward, genotype)], key=lambda best: -best[0])[: self._replay]
         if len(self._told) == self._batch:
             with _one_thread():
                 self._update()
             self._told, self._proposed = [], {}
 
+    def _advantages(self, rewards: Tensor) -> Tensor:
+        """Compare a batch's rewards with those before: `[B]` to `[B]`."""
+        mean, spread = rewards.mean().item(), rewards.std().item()
+        before = self._level or (mean, spread)
+        decay = self._baseline_decay
+        self._level = decay * before[0] + (1 - decay) * mean, decay * before[1] + (1 - decay) * spread
+        return (rewards - before[0]) / (before[1] + 1e-6 if self._standardise else 1)
+
     def _update(self) -> None:
         genotypes = torch.tensor([genotype for genotype, _, _ in self._told])  # [B, D]
         behaviour = torch.stack([log_probs for _, log_probs, _ in self._told])  # [B, D]
-        rewards = torch.tensor([reward for _, _, reward in self._told])  # [B]
-        mean = rewards.mean().item()
-        if self._baseline is None:
-            self._baseline = mean
-        advantage = rewards - self._baseline
-        self._baseline = self._baseline_decay * self._baseline + (1 - self._baseline_decay) * mean
+        advantage = self._advantages(torch.tensor([reward for _, _, reward in self._told]))  # [B]
+        if self._best:
+            best = torch.tensor([genotype for _, genotype in self._best])  # [E, D]
+            now = self.policy.log_probs(best).detach().gather(2, best[:, :, None])[:, :, 0]
+            genotypes, behaviour = torch.cat([genotypes, best]), torch.cat([behaviour, now])
+            advantage = torch.cat([advantage, torch.ones(len(best))])  # a standard deviation better than expected
         advantage = advantage[:, None]  # the same for all decisions of a genotype
         for _ in range(self._passes):
             log_probs = self.policy.log_probs(genotypes)  # [B, D, C]
@@ -160,3 +199,33 @@ class PPO:
             self._optimizer.zero_grad()
             (-gain - self._entropy * entropy).backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
+
+
+def mnasnet(
+    problem: Problem,
+    seed: int,
+    *,
+    lr: float = 3.5e-4,
+    batch: int = 20,
+    passes: int = 5,
+    clip: float = 0.2,
+    entropy: float = 1e-5,
+    baseline_decay: float = 0.95,
+    units: int = 100,
+) -> PPO:
+    """Return the papers' controller."""
+    return PPO(
+        problem,
+        seed,
+        policy="lstm",
+        units=units,
+        lr=lr,
+        batch=batch,
+        passes=passes,
+        clip=clip,
+        entropy=entropy,
+        baseline_decay=baseline_decay,
+        standardise=False,
+        replay=0,
+        fresh=False,
+    )

@@ -1,21 +1,27 @@
-"""Random search: every genotype is as likely as any other, whatever was learnt.
+"""Random search: every network is as likely as any other, whatever was learnt.
 
 The baseline that every controller must beat, and the example to copy for a new one.
 """
 
-from controllers.base import generator
-from search_space.space import Genotype, Space
+from controllers.base import Problem, Seen, generator
+from search_space.space import Genotype
 
 
 class RandomSearch:
-    """Draw genotypes uniformly."""
+    """Draw genotypes uniformly, none whose network was asked before."""
 
-    def __init__(self, space: Space, seed: int) -> None:
-        self._space, self._seed = space, seed
+    pure = True
 
-    def ask(self, trial: int) -> Genotype:
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self._seen, self._seed = Seen(problem.space), seed
+
+    def ask(self, trial: int) -> Genotype | None:
         """Draw a genotype."""
-        return self._space.random(generator(self._seed, trial))
+        return self._seen.fresh(generator(self._seed, trial))
+
+    def given(self, trial: int, genotype: Genotype) -> None:
+        """Draw it no more."""
+        self._seen.add(genotype)
 
     def tell(self, trial: int, genotype: Genotype, reward: float) -> None:
         """Learn nothing."""

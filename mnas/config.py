@@ -12,19 +12,20 @@ import inspect
 import json
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from controllers import CONTROLLERS, Controller
+from controllers import CONTROLLERS, Controller, Problem, Weighed
 from mnas.reward import Reward
 from runners import PROXIES, RUNNERS, TRAININGS, Evaluate, Runner, Train
-from search_space import SPACES, Space
+from search_space import SPACES, Cost, Genotype, Space
 from search_space.cost import cheapest, cost
 from search_space.errors import InputError, require, require_known
+from search_space.pricing import Pricing
 
 SHIPPED = Path(__file__).parent / "configs"
 
@@ -48,6 +49,7 @@ class Settings:
     seed: int = 0
     retries: int = 2  # how often a job is run again that its machine, not its network, failed
     reuse: bool = True  # tell the result again when a network comes up twice, and train it once
+    init: str | list[str | list[int]] = ()  # type: ignore[assignment]  # networks to begin with; see mnas/seeds.py
 
     def __post_init__(self) -> None:
         require(self.trials >= 1, "trials", self.trials, "1 or more")
@@ -179,9 +181,20 @@ class Config:
         made: Space = self._component("space")
         return made
 
+    def problem(self, space: Space) -> Problem:
+        """State what the controller is to solve: the space, and the reward but for the accuracy."""
+        pricing, reward = Pricing(space), self.reward(space)
+
+        def weigh(genotypes: Sequence[Genotype]) -> Weighed:
+            costs = pricing(genotypes).astype(float)
+            ratio = costs[:, Cost._fields.index(reward.cost)] / reward.target
+            return Weighed(costs, ratio, *reward.line(ratio))
+
+        return Problem(space, weigh, repeats=not self.settings().reuse)
+
     def controller(self, space: Space) -> Controller:
         """Make the controller, with the search's seed."""
-        made: Controller = self._component("controller", space, self.settings().seed)
+        made: Controller = self._component("controller", self.problem(space), self.settings().seed)
         return made
 
     def reward(self, space: Space | None = None) -> Reward:

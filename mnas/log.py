@@ -120,7 +120,16 @@ class Outcome:
     time: Seconds = field(default_factory=time.time)
 
 
-Record = Resumed | Ask | Retry | Outcome
+@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class Exhausted:
+    """The controller had nothing left to propose: the search ends with fewer trials than it might have had."""
+
+    event: Literal["exhausted"] = "exhausted"
+    trials: Annotated[int, Field(ge=1)]
+    time: Seconds = field(default_factory=time.time)
+
+
+Record = Resumed | Ask | Retry | Outcome | Exhausted
 _HEADER = TypeAdapter(Header)
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="event")])
 
@@ -139,6 +148,7 @@ class Log:
         self.outcomes: dict[int, Outcome] = {}
         self.retries: list[Retry] = []
         self.sessions = [header.session]
+        self.exhausted: int | None = None  # after that many trials nothing was left to try
         self.size = 0  # bytes of whole lines
         self.settings, self.reward = self.config().settings(), self.config().reward()
 
@@ -148,8 +158,8 @@ class Log:
 
     @property
     def trials(self) -> int:
-        """How many the search is to have."""
-        return self.settings.trials
+        """How many the search is to have; fewer than asked for where the space has no more networks."""
+        return self.settings.trials if self.exhausted is None else self.exhausted
 
     @property
     def resume_command(self) -> str:
@@ -187,7 +197,13 @@ class Log:
         """
         if isinstance(record, Resumed):
             self.sessions.append(record.session)
+        elif isinstance(record, Exhausted):
+            if record.trials != len(self.asks):
+                raise InputError(f"exhausted after {record.trials} trials, where {len(self.asks)} were asked")
+            self.exhausted = record.trials
         elif isinstance(record, Ask):
+            if self.exhausted is not None:
+                raise InputError(f"trial {record.trial} is asked of an exhausted space")
             if record.trial != len(self.asks):
                 raise InputError(f"trial {record.trial} is asked where {len(self.asks)} is next")
             self.asks[record.trial] = record

@@ -126,11 +126,12 @@ def stage_table(shown: Architecture) -> str:
     table: list[list[object]] = [
         ["stem", "conv", 3, shown.stem_stride, "", shown.stem_channels, 1, "", square(shown.resolution)]
     ]
+    size = shown.stem_size
     for number, stage in enumerate(shown.stages, start=1):
         op = f"mbconv{stage.expansion}" if stage.op == "mbconv" else stage.op
-        size = next(block.in_size for block in shown.blocks if block.stage == number - 1)
         what = [op, stage.kernel, stage.stride, stage.se_ratio or "", stage.channels, stage.repeats, stage.skip]
         table.append([number, *what, square(size)])
+        size = -(-size // stage.stride)
     table.append(["head", "conv", 1, 1, "", shown.head_channels, 1, "", square(shown.blocks[-1].out_size)])
     headers = ["stage", "op", "kernel", "stride", "SE", "channels", "repeats", "skip", "input"]
     return tabulate(table, headers, disable_numparse=True)

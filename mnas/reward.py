@@ -8,6 +8,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from search_space.cost import Cost, Metric
 from search_space.errors import require
 
@@ -46,6 +49,16 @@ class Reward:
         for name in ("alpha", "beta"):
             value = getattr(self, name)
             require(-10 <= value <= 0, name, value, "-10 to 0: cost must not be rewarded")
+
+    def line(self, ratio: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return slope and intercept for each of N costs: the reward is `slope · accuracy + intercept`.
+
+        Args:
+            ratio: cost / target. `[N]`
+        """
+        if self.kind == "absolute":
+            return np.ones_like(ratio), self.beta * np.abs(ratio - 1)
+        return ratio ** np.where(ratio <= 1, self.alpha, self.beta), np.zeros_like(ratio)
 
     def __call__(self, accuracy: float, cost: Cost) -> float:
         """Return a trial's reward. One that failed has accuracy 0: reward 0, or less with `absolute`.

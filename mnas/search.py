@@ -6,6 +6,7 @@ whatever finishes first: the search is a function of its configuration and its r
 number of workers. Going on with a search is the same loop over a journal that is not empty.
 """
 
+import itertools
 import logging
 import operator
 from collections import Counter
@@ -18,8 +19,9 @@ import numpy as np
 from controllers import Controller
 from mnas.config import Config, Settings
 from mnas.journal import Journal, refuse_begun
-from mnas.log import Ask, Log, Outcome, Retry
+from mnas.log import Ask, Exhausted, Log, Outcome, Retry
 from mnas.reward import Reward
+from mnas.seeds import genotypes, planted
 from runners import Job, Result, Runner
 from runners.base import MACHINE_FAULTS
 from search_space import Architecture, Genotype, InputError, Space
@@ -42,6 +44,7 @@ class Parts:
     settings: Settings
     space: Space
     reward: Reward
+    seeds: list[Genotype]
     controller: Controller
     runner: Runner
 
@@ -55,7 +58,7 @@ class Parts:
         settings, space = config.settings(), config.space()
         reward = config.reward(space)
         runner = config.runner(config.evaluate(space), run / "workers")
-        return cls(settings, space, reward, config.controller(space), runner)
+        return cls(settings, space, reward, genotypes(config, space), config.controller(space), runner)
 
 
 class _Loop:
@@ -64,26 +67,35 @@ class _Loop:
     def __init__(self, parts: Parts, journal: Journal, progress: Progress) -> None:
         self._settings, self._space, self._reward = parts.settings, parts.space, parts.reward
         self._controller, self._runner = parts.controller, parts.runner
+        self._seeds = parts.seeds
         self._journal, self._log, self._progress = journal, journal.log, progress
         self._asked: dict[int, tuple[Architecture, Cost]] = {}  # and not told
         self._first: dict[str, int] = {}  # digest -> the first trial that asked for this network
         self._retried = Counter(retry.trial for retry in self._log.retries)
+        self._pure = getattr(parts.controller, "pure", False)
 
     def run(self) -> None:
-        settings = self._settings
-        for trial in range(min(settings.window, settings.trials)):
+        window = self._settings.window
+        for trial in range(window):
             self._ask(trial)
         self._progress(self._log)
-        for trial in range(settings.trials):
+        for trial in itertools.takewhile(lambda number: number < self._log.trials, itertools.count()):
             outcome = self._outcome(trial)
             genotype = self._log.asks[trial].genotype
             self._controller.tell(trial, genotype, outcome.reward)
             del self._asked[trial]
-            if trial + settings.window < settings.trials:
-                self._ask(trial + settings.window)
+            self._ask(trial + window)
 
     def _ask(self, trial: int) -> None:
-        genotype = _integers(self._controller.ask(trial))
+        if trial >= self._log.trials:
+            return
+        genotype = self._next(trial)
+        if genotype is None:
+            if trial == 0:
+                raise InputError("controller.name: proposes nothing to begin with")
+            self._journal.append(Exhausted(trials=trial))
+            logger.info("after %d trials nothing is left to try", trial)
+            return
         architecture = self._space.decode(genotype)
         price = cost(architecture)
         self._asked[trial] = architecture, price
@@ -101,6 +113,20 @@ class _Loop:
         first = self._first.setdefault(architecture.digest, trial)
         if trial not in self._log.outcomes and (first == trial or not self._settings.reuse):
             self._submit(trial)
+
+    def _next(self, trial: int) -> Genotype | None:
+        """Return the genotype of a trial: a seed's, the journal's again, or what the controller proposes."""
+        written = self._log.asks.get(trial)
+        given: Genotype | None = None
+        if trial < len(self._seeds):
+            given = self._seeds[trial]
+        elif written and self._pure and trial % 100 and trial + self._settings.window in self._log.asks:
+            given = written.genotype  # proposing it again would take long and change nothing
+        if given is None:
+            asked = self._controller.ask(trial)
+            return None if asked is None else _integers(asked)
+        self._controller.given(trial, given)
+        return given
 
     def _check_replay(self, ask: Ask) -> None:
         """Refuse to go on when this code and machine would not have begun as the journal did."""
@@ -210,6 +236,7 @@ def search(config: Config, run: Path, progress: Progress = _quiet) -> Log:
         KeyboardInterrupt: on Ctrl-C; all that was journalled stays, for `resume`.
     """
     refuse_begun(run)
+    config = planted(config, config.space())
     parts = Parts.of(config, run)
     with Journal.create(run, config, parts.space) as journal:
         return _run(parts, journal, progress)

@@ -12,6 +12,7 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from mnas.config import Config
 from mnas.search import job_seed
+from mnas.seeds import genotypes
 from search_space import Genotype, InputError
 from search_space.cost import cost
 
@@ -38,6 +39,7 @@ class Searcher(TuneSearcher):
     def _begin(self) -> None:
         self._settings, self._space = self._config.settings(), self._config.space()
         self._reward, self._controller = self._config.reward(self._space), self._config.controller(self._space)
+        self._seeds = genotypes(self._config, self._space)
         self._genotypes: list[Genotype] = []  # of the trials asked, by number
         self._first: dict[str, int] = {}  # digest -> the first trial of that network
         self._numbers: dict[str, int] = {}  # Tune's name of a trial -> ours, of those that run
@@ -61,7 +63,9 @@ class Searcher(TuneSearcher):
             number = len(self._genotypes)
             if not self._tell(number - self._settings.window + 1):
                 return None
-            if self._ask() == number:
+            if (runs := self._ask()) is None:
+                return TuneSearcher.FINISHED
+            if runs == number:
                 self._numbers[trial_id] = number
                 return {
                     "trial": number,
@@ -71,10 +75,19 @@ class Searcher(TuneSearcher):
                 }
         return TuneSearcher.FINISHED
 
-    def _ask(self) -> int:
-        """Ask for the next trial; return the one that is run for it, an earlier one where that has its network."""
+    def _ask(self) -> int | None:
+        """Ask for the next trial; return the one that is run for it, an earlier one where that has its network.
+
+        None: the controller has nothing left to propose.
+        """
         number = len(self._genotypes)
-        genotype = self._controller.ask(number)
+        if number < len(self._seeds):
+            genotype = self._seeds[number]
+            self._controller.given(number, genotype)
+        elif (asked := self._controller.ask(number)) is not None:
+            genotype = asked
+        else:
+            return None
         self._genotypes.append(genotype)
         first = self._first.setdefault(self._space.decode(genotype).digest, number)
         return first if self._settings.reuse else number

@@ -113,7 +113,7 @@ def _split(name: str) -> tuple[str, str]:
 def _layers(architecture: Architecture, block: int) -> list[list[str]]:
     """Return the names of a block's convolutions and batch norms, [conv, bn] each, in order."""
     op = architecture.blocks[block].op
-    if op == "conv":
+    if op in ("conv", "identity"):
         return [["conv", "bn1"]]
     if op == "sepconv":
         return [["conv_dw", "bn1"], ["conv_pw", "bn2"]]

@@ -3,7 +3,11 @@
 from runners.base import Evaluate, Failure, Job, Result, Runner, Train
 
 RUNNERS = {"local": "runners.local:local", "ray": "runners.ray_runner:RayRunner"}
-PROXIES = {"proxy": "runners.proxy:ProxyTask"}
+PROXIES = {
+    "proxy": "runners.proxy:ProxyTask",
+    "table": "runners.surrogate:Table",
+    "trees": "runners.surrogate:Trees",
+}
 TRAININGS = {"full": "runners.full:FullTraining"}
 
 __all__ = ["PROXIES", "RUNNERS", "TRAININGS", "Evaluate", "Failure", "Job", "Result", "Runner", "Train"]

@@ -19,13 +19,13 @@ from typing import Any, Literal, NamedTuple, Self, get_args
 
 from search_space.errors import InputError, require, require_known
 
-Op = Literal["conv", "sepconv", "mbconv"]
+Op = Literal["conv", "sepconv", "mbconv", "identity"]
 Skip = Literal["none", "identity", "pool"]
 Activation = Literal["relu", "relu6", "silu"]
 Padding = Literal["symmetric", "same"]
 
-# timm's names for the three ops, which block strings use.
-_CODES: dict[str, Op] = {"cn": "conv", "ds": "sepconv", "ir": "mbconv"}
+# timm's names for the ops, which block strings use; `id` is ours alone.
+_CODES: dict[str, Op] = {"cn": "conv", "ds": "sepconv", "ir": "mbconv", "id": "identity"}
 _CODE_OF = {op: code for code, op in _CODES.items()}
 
 
@@ -35,6 +35,7 @@ class Block(NamedTuple):
     conv     k×k conv, BN, act [, SE]
     sepconv  depthwise k×k, BN, act [, SE], 1×1 conv, BN (EfficientNet's MBConv1)
     mbconv   1×1 conv to `mid_channels`, BN, act, depthwise k×k, BN, act [, SE], 1×1 conv, BN
+    identity 1×1 conv, BN; where stride or channels change, for elsewhere it is no block at all
     """
 
     stage: int  # counted from 0
@@ -117,6 +118,7 @@ class Stage:
         else:
             require(self.expansion == 1, "expansion", self.expansion, f"1 with op {self.op}")
         _check_share("se_ratio", self.se_ratio)
+        require(self.op != "identity" or not self.se_ratio, "se_ratio", self.se_ratio, "0 with op identity")
         _check_choice("skip", self.skip, get_args(Skip))
 
     def __str__(self) -> str:
@@ -192,6 +194,8 @@ class Architecture:
 
     def __post_init__(self) -> None:
         require(1 <= len(self.stages) <= 1000, "stages", len(self.stages), "1 to 1,000 stages")
+        alike = all(s.op == "identity" and s.stride == 1 and s.channels == self.stem_channels for s in self.stages)
+        require(not alike, "stages", "identities", "a network with a block")
         for name in ("stem_channels", "stem_stride", "head_channels", "in_channels", "resolution", "classes"):
             _check_int(name, getattr(self, name))
         _check_choice("activation", self.activation, get_args(Activation))
@@ -212,14 +216,15 @@ class Architecture:
         for number, stage in enumerate(self.stages):
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
-                skip = stage.skip
-                if skip == "identity" and (stride != 1 or channels != stage.channels):
-                    skip = "none"
+                changes = stride != 1 or channels != stage.channels
+                if stage.op == "identity" and not changes:
+                    continue
+                skip = "none" if stage.skip == "identity" and changes else stage.skip
                 blocks.append(
                     Block(
                         stage=number,
                         op=stage.op,
-                        kernel=stage.kernel,
+                        kernel=1 if stage.op == "identity" else stage.kernel,
                         stride=stride,
                         in_channels=channels,
                         mid_channels=channels * stage.expansion,

@@ -23,7 +23,7 @@ class Cost(NamedTuple):
 
     @classmethod
     def total(cls, costs: Iterable["Cost"]) -> "Cost":
-        """Add up; there must be one at least."""
+        """Add up one or more."""
         return cls(*map(sum, zip(*costs, strict=True)))
 
 
@@ -40,7 +40,7 @@ def _linear(ins: int, outs: int) -> Cost:
 
 def _layers(block: Block) -> Iterator[Cost]:
     mid = block.mid_channels
-    if block.op == "conv":
+    if block.op in ("conv", "identity"):
         yield _conv(block.kernel, block.in_channels, block.out_channels, block.out_size)
         gated = block.out_channels
     else:
@@ -54,21 +54,22 @@ def _layers(block: Block) -> Iterator[Cost]:
         yield _linear(block.se_channels, gated)
 
 
-def block_cost(block: Block) -> Cost:
-    """Price one block."""
-    return Cost.total(_layers(block))
+def blocks_cost(blocks: Iterable[Block]) -> Cost:
+    """Price some blocks of a network; of none, nothing."""
+    return Cost.total(itertools.chain([Cost(0, 0, 0)], *map(_layers, blocks)))
 
 
-def _ends(architecture: Architecture) -> Iterator[Cost]:
-    last = architecture.blocks[-1]
-    yield _conv(3, architecture.in_channels, architecture.stem_channels, architecture.stem_size)
-    yield _conv(1, last.out_channels, architecture.head_channels, last.out_size)
-    yield _linear(architecture.head_channels, architecture.classes)
+def ends_cost(architecture: Architecture, channels: int, size: int) -> Cost:
+    """Price stem, head and classifier around blocks that end with so many channels and pixels a side."""
+    stem = _conv(3, architecture.in_channels, architecture.stem_channels, architecture.stem_size)
+    head = _conv(1, channels, architecture.head_channels, size)
+    return Cost.total([stem, head, _linear(architecture.head_channels, architecture.classes)])
 
 
 def cost(architecture: Architecture) -> Cost:
     """Price a whole network: stem, blocks, head, classifier."""
-    return Cost.total(itertools.chain(_ends(architecture), *map(_layers, architecture.blocks)))
+    last = architecture.blocks[-1]
+    return Cost.total([ends_cost(architecture, last.out_channels, last.out_size), blocks_cost(architecture.blocks)])
 
 
 def cheapest(space: Space, metric: Metric) -> Genotype:

@@ -126,6 +126,8 @@ class Network(nn.Module):
         if block.op == "conv":
             add("conv", 1, self._conv(block.kernel, ins, outs, block.stride))
             add_se(outs)
+        elif block.op == "identity":
+            add("conv", 1, self._conv(1, ins, outs, block.stride), act=False)
         elif block.op == "sepconv":
             add("conv_dw", 1, self._conv(block.kernel, mid, mid, block.stride, groups=mid))
             add_se(mid)

@@ -4,9 +4,10 @@ A space is a template architecture and a list of decisions, each about one field
 writes itself to JSON, so that a journal holds all that is needed to decode its genotypes years later.
 """
 
+import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -21,11 +22,12 @@ Choice = str | int | float
 
 
 def _meaning(field: str, choice: Choice) -> dict[str, Any]:
-    """Return the stage fields that a choice sets: `op` answers name the expansion too (`mbconv6`)."""
+    """Return the stage fields that a choice sets; an op may name the expansion too, and the kernel: `mbconv6_k5`."""
     if field != "op":
         return {field: choice}
-    if match := re.fullmatch(r"mbconv(\d+)", str(choice)):
-        return {"op": "mbconv", "expansion": int(match[1])}
+    if match := re.fullmatch(r"mbconv(\d+)(?:_k(\d+))?", str(choice)):
+        kernel = {"kernel": int(match[2])} if match[2] else {}
+        return {"op": "mbconv", "expansion": int(match[1]), **kernel}
     return {"op": choice, "expansion": 1}
 
 
@@ -126,8 +128,8 @@ class Space:
                 f"stages: {len(architecture.stages)} is outside the space; it takes {len(self.template.stages)}"
             )
         for number, fixed in enumerate(self.template.stages):
-            decided = {d.field for d in self.decisions if d.stage == number + 1}
-            decided |= {"expansion"} if "op" in decided else set()
+            asked = [decision for decision in self.decisions if decision.stage == number + 1]
+            decided = {name for d in asked for choice in d.choices for name in _meaning(d.field, choice)}
             for field in Stage.__dataclass_fields__:
                 if field in decided:
                     continue
@@ -148,6 +150,10 @@ class Space:
         raise InputError(
             f"stage {number + 1}.{field}: {value} is outside the space; it takes {', '.join(map(str, choices))}"
         )
+
+    def genotypes(self) -> Iterator[Genotype]:
+        """Go through all genotypes, the last decision turning fastest."""
+        return itertools.product(*map(range, self.sizes))
 
     def random(self, rng: np.random.Generator) -> Genotype:
         """Draw a genotype uniformly. `[D]`"""

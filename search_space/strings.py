@@ -50,6 +50,9 @@ def to_timm(architecture: Architecture) -> dict[str, Any]:
     ):
         if round_channels(channels) != channels:
             raise _refuse("timm", place, channels, f"what its rounding leaves alone, {round_channels(channels)}")
+    for number, stage in enumerate(architecture.stages, start=1):
+        if stage.op == "identity":
+            raise _refuse("timm", f"stage {number}.op", stage.op, "conv, sepconv and mbconv")
     for block in architecture.blocks:
         if block.se_channels and block.op == "conv":
             ratio = architecture.stages[block.stage].se_ratio
@@ -139,8 +142,8 @@ def to_tf(architecture: Architecture) -> list[str]:
     strings = []
     channels = architecture.stem_channels
     for number, stage in enumerate(architecture.stages, start=1):
-        if stage.op == "conv":
-            raise _refuse("TensorFlow", f"stage {number}.op", "conv", "sepconv and mbconv")
+        if stage.op in ("conv", "identity"):
+            raise _refuse("TensorFlow", f"stage {number}.op", stage.op, "sepconv and mbconv")
         if stage.stride > 9:
             raise _refuse("TensorFlow", f"stage {number}.stride", stage.stride, "1 to 9")
         parts = [f"r{stage.repeats}", f"k{stage.kernel}", f"s{stage.stride}{stage.stride}", f"e{stage.expansion}"]

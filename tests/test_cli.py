@@ -138,7 +138,10 @@ for arguments in (["inspect", {str(run)!r}], ["export", {str(run)!r}, "-o", {str
         (["inspect", "nowhere", "--top", "-2"], "Invalid value for '--top'"),
         (["serach"], "No such command 'serach'"),
         (["zoo", "-o", "x.json"], "zoo: -o x.json takes the name of a network too"),
-        (["space", "nope"], "nor is it one of the spaces mnasnet, mnasnet-small, mnasnet-tiny, scaling"),
+        (
+            ["space", "nope"],
+            "nor is it one of the spaces mnasnet, mnasnet-small, mnasnet-tiny, accel-nasbench, ",
+        ),
         (["space", "mnasnet", "-n", "0"], "count: 0; takes 1 to 1,000,000"),
         (["zoo", "efficientnet-b1"], "network efficientnet-b1: unknown (did you mean efficientnet-b0?)"),
         (["zoo", "mnasnet-a1", "-o", "/proc/x/y.json"], "/proc/x/y.json: No such file or directory"),

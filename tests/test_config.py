@@ -42,8 +42,14 @@ def test_the_good_one_is_good() -> None:
         # unknown key
         (GOOD | {"serach": {}}, "serach: unknown (did you mean search?); a configuration takes search, space"),
         (changed("search", trails=3), "search.trails: unknown (did you mean trials?); [search] takes trials, window"),
-        (changed("controller", name="pop"), "controller.name: pop: unknown (did you mean ppo?); it takes ppo, random"),
-        (changed("controller", name="ppo", lrr=1), "controller.lrr: unknown (did you mean lr?); [controller] takes lr"),
+        (
+            changed("controller", name="pop"),
+            "controller.name: pop: unknown (did you mean ppo?); it takes bayesian",
+        ),
+        (
+            changed("controller", name="ppo", lrr=1),
+            "controller.lrr: unknown (did you mean lr?); [controller] takes policy",
+        ),
         (changed("space", name="mnasnet-tini"), "did you mean mnasnet-tiny?"),
         (changed("runner", name="slurm"), "runner.name: slurm: unknown; it takes local"),
         (changed("proxy", recipe={"epoch": 1}), "proxy.recipe.epoch: unknown (did you mean epochs?)"),
@@ -52,7 +58,7 @@ def test_the_good_one_is_good() -> None:
         (changed("search", trials=2.5), "search.trials: 2.5; takes an integer"),
         (changed("search", reuse=1), "search.reuse: 1; takes true or false"),
         (changed("reward", target=True), "reward.target: True; takes a number"),
-        (changed("controller", name=7), "controller.name: 7; takes ppo, random, evolution, exhaustive"),
+        (changed("controller", name=7), "controller.name: 7; takes bayesian, ppo, ppo-mnasnet, random"),
         (changed("proxy", recipe={"optimizer": "adam"}), "proxy.recipe.optimizer: 'adam'; takes sgd or rmsprop"),
         (changed("proxy", path=3), "proxy.path: 3; takes a string or nothing"),
         (changed("proxy", recipe=3), "proxy.recipe: 3; takes a table"),
@@ -69,7 +75,7 @@ def test_the_good_one_is_good() -> None:
         # missing
         (GOOD | {"search": {}}, "search.trials: missing; takes an integer"),
         (GOOD | {"reward": {}}, "reward.target: missing; takes a number"),
-        (GOOD | {"space": {}}, "space.name: missing; takes mnasnet, mnasnet-small, mnasnet-tiny, scaling"),
+        (GOOD | {"space": {}}, "space.name: missing; takes mnasnet, mnasnet-small, mnasnet-tiny, accel-nasbench"),
         # what does not fit together
         (changed("reward", target=1000), "reward.target: 1,000 macs is below the smallest network of the space; takes"),
         (changed("reward", target=1000, cost="params"), "reward.target: 1,000 params is below the smallest"),

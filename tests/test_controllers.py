@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from controllers import CONTROLLERS, Controller
+from controllers import CONTROLLERS, Controller, Problem
+from controllers.bayesian import Bayesian
 from controllers.evolution import RegularizedEvolution
 from controllers.exhaustive import Exhaustive
-from controllers.ppo import PPO, Policy
+from controllers.policies import LSTM, Factorized, Policy
+from controllers.ppo import PPO, mnasnet
 from controllers.random_search import RandomSearch
 from mnas.config import Config
 from search_space import Genotype, InputError, Space
@@ -20,9 +22,25 @@ SPACE = tiny()
 Rewarder = Callable[[int, Genotype], float]
 
 
+SMALL: dict[str, dict[str, int]] = {
+    "ppo": {"batch": 5},
+    "ppo-mnasnet": {"batch": 5},
+    "evolution": {"population": 10, "sample": 4},
+    "bayesian": {"start": 8},
+}
+
+
+def config(name: str = "random", seed: int = 0, **keywords: object) -> Config:
+    search = {"trials": 1, "seed": seed}
+    return Config({"search": search, "controller": {"name": name, **keywords}, "reward": {"target": 400_000_000}})
+
+
 def make(name: str, seed: int = 0, space: Space = SPACE) -> Controller:
-    small = {"ppo": {"batch": 5}, "evolution": {"population": 10, "sample": 4}}.get(name, {})
-    return Config({"search": {"trials": 1, "seed": seed}, "controller": {"name": name, **small}}).controller(space)
+    return config(name, seed, **SMALL.get(name, {})).controller(space)
+
+
+def problem(space: Space = SPACE) -> Problem:
+    return config().problem(space)
 
 
 def drive(controller: Controller, reward: Rewarder, trials: int, window: int) -> Iterator[tuple[Genotype, float]]:
@@ -30,6 +48,7 @@ def drive(controller: Controller, reward: Rewarder, trials: int, window: int) ->
     asked = {trial: controller.ask(trial) for trial in range(min(window, trials))}
     for trial in range(trials):
         genotype = asked.pop(trial)
+        assert genotype is not None
         value = reward(trial, genotype)
         controller.tell(trial, genotype, value)
         if trial + window < trials:
@@ -79,7 +98,7 @@ def test_global_random_states_and_thread_counts_do_not_matter(name: str) -> None
     assert found == expected
 
 
-@pytest.mark.parametrize("name", ["ppo", "evolution"])
+@pytest.mark.parametrize("name", ["ppo", "ppo-mnasnet", "evolution", "bayesian"])
 def test_rewards_change_what_is_asked_next(name: str) -> None:
     first = list(drive(make(name), noise, 60, 4))
     second = list(drive(make(name), lambda trial, genotype: -noise(trial, genotype), 60, 4))
@@ -116,21 +135,47 @@ def test_ppo_beats_random_on_a_known_optimum_by_a_fifth_of_the_scale(seed: int) 
     """
     space = imagenet()
     means = {}
-    for controller in (PPO(space, seed), RandomSearch(space, seed)):
+    for controller in (mnasnet(problem(space), seed), RandomSearch(problem(space), seed)):
         rewards = [value for _, value in drive(controller, synthetic(seed, space), 1000, 8)]
         means[type(controller)] = np.mean(rewards[-100:])
     assert means[PPO] > means[RandomSearch] + 0.2
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_what_ppo_has_more_than_the_papers_finds_more_in_300_trials(seed: int) -> None:
+    """Mean reward of trials 250 … 299, window 8. Seen: the papers' 0.78 to 0.80, ours 0.89 to 0.91."""
+    space = imagenet()
+    ours, papers = (
+        np.mean([value for _, value in drive(controller(problem(space), seed), synthetic(seed, space), 300, 8)][-50:])
+        for controller in (PPO, mnasnet)
+    )
+    assert ours > papers + 0.05
+
+
+@pytest.mark.parametrize("window", [1, 16])
+def test_bayesian_comes_close_to_a_known_optimum_of_42_decisions_in_150_trials(window: int) -> None:
+    """Which has 1. Seen: 0.955 to 0.977; random search has at most 0.83 in 300 trials."""
+    space = imagenet()
+    reward = synthetic(0, space)
+    weigh = problem(space).weigh
+
+    def of_accuracy(trial: int, genotype: Genotype) -> float:
+        """The cost's term beside it, as in a search."""
+        return reward(trial, genotype) * float(weigh([genotype]).slope[0])
+
+    told = [g for g, _ in drive(Bayesian(problem(space), 0), of_accuracy, 150, window)]
+    assert max(reward(0, genotype) for genotype in told) > 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_evolution_beats_random_on_a_known_optimum(seed: int) -> None:
     space = imagenet()
-    rewards = [v for _, v in drive(RegularizedEvolution(space, seed), synthetic(seed, space), 1000, 8)]
+    rewards = [v for _, v in drive(RegularizedEvolution(problem(space), seed), synthetic(seed, space), 1000, 8)]
     assert np.mean(rewards[-100:]) > np.mean(rewards[:100]) + 0.2
 
 
 def test_evolution_changes_one_decision_of_a_living_member() -> None:
-    controller = RegularizedEvolution(SPACE, 0, population=8, sample=3)
+    controller = RegularizedEvolution(problem(), 0, population=8, sample=3)
     told: list[Genotype] = []
     for trial in range(60):
         genotype = controller.ask(trial)
@@ -142,7 +187,7 @@ def test_evolution_changes_one_decision_of_a_living_member() -> None:
 
 
 def test_the_oldest_dies_however_good_it_was() -> None:
-    controller = RegularizedEvolution(SPACE, 0, population=4, sample=4)
+    controller = RegularizedEvolution(problem(), 0, population=4, sample=4)
     best = SPACE.random(np.random.default_rng(99))
     controller.tell(0, best, 100.0)
     for trial in range(1, 5):
@@ -153,15 +198,14 @@ def test_the_oldest_dies_however_good_it_was() -> None:
 
 def test_an_exhaustive_search_asks_every_genotype_once() -> None:
     space = Space(SPACE.template, SPACE.decisions[:3])
-    controller = Exhaustive(space, 0)
+    controller = Exhaustive(problem(space), 0)
     asked = [controller.ask(trial) for trial in range(space.size + 1)]
-    assert sorted(asked[:-1]) == list(itertools.product(*map(range, space.sizes)))
-    assert asked[-1] == asked[0]
+    assert asked == [*itertools.product(*map(range, space.sizes)), None]
 
 
 def test_random_search_is_uniform() -> None:
     counts = [np.zeros(size) for size in SPACE.sizes]
-    controller = RandomSearch(SPACE, 0)
+    controller = RandomSearch(problem(), 0)
     for trial in range(3000):
         for count, choice in zip(counts, controller.ask(trial), strict=True):
             count[choice] += 1
@@ -169,15 +213,18 @@ def test_random_search_is_uniform() -> None:
         assert np.abs(count / 3000 - 1 / len(count)).max() < 0.04
 
 
-def test_the_policy_gives_its_samples_the_probability_it_drew_them_with() -> None:
-    policy = Policy(SPACE.sizes, 100, torch.Generator().manual_seed(0))
+POLICIES: list[Policy] = [LSTM(SPACE.sizes, 100, torch.Generator().manual_seed(0)), Factorized(SPACE.sizes)]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_policy_gives_its_samples_the_probability_it_drew_them_with(policy: Policy) -> None:
     genotypes, log_probs = policy.sample(torch.rand(16, len(SPACE.sizes)))
     again = policy.log_probs(genotypes).gather(2, genotypes[:, :, None])[:, :, 0]
     assert torch.allclose(again, log_probs, atol=1e-5)
 
 
 def test_the_policy_samples_its_own_distribution() -> None:
-    policy = Policy((3,), 4, torch.Generator().manual_seed(0))
+    policy = LSTM((3,), 4, torch.Generator().manual_seed(0))
     with torch.no_grad():
         policy.bias[0] = torch.tensor([0.0, 1.0, 2.0])
     uniforms = (torch.arange(10_000) / 10_000)[:, None]
@@ -186,15 +233,15 @@ def test_the_policy_samples_its_own_distribution() -> None:
     assert torch.allclose(torch.bincount(genotypes[:, 0]) / 10_000, chances, atol=1e-3)
 
 
-def test_the_policy_never_answers_what_a_decision_does_not_have() -> None:
-    policy = Policy((2, 4, 3), 8, torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("policy", [LSTM((2, 4, 3), 8, torch.Generator().manual_seed(0)), Factorized((2, 4, 3))])
+def test_the_policy_never_answers_what_a_decision_does_not_have(policy: Policy) -> None:
     ends = torch.tensor([[0.0] * 3, [1 - 2**-24] * 3, [1.0] * 3])  # 1: what a double just below it rounds to
     assert policy.sample(ends)[0].tolist() == [[0, 0, 0], [1, 3, 2], [1, 3, 2]]
 
 
 def test_one_update_makes_the_better_half_likelier() -> None:
     """Advantage-weighted: answers of rewarded genotypes gain, whatever the reward's scale."""
-    controller = PPO(SPACE, 0, batch=20)
+    controller = mnasnet(problem(), 0)
     asked = {trial: controller.ask(trial) for trial in range(20)}
     batch = torch.tensor([asked[trial] for trial in range(20)])
 
@@ -223,7 +270,6 @@ def test_one_update_makes_the_better_half_likelier() -> None:
     ],
 )
 def test_impossible_settings_are_refused(name: str, key: str, value: object, says: str) -> None:
-    config = Config({"search": {"trials": 1}, "controller": {"name": name, key: value}})
     with pytest.raises(InputError) as caught:
-        config.controller(SPACE)
+        config(name, **{key: value}).controller(SPACE)
     assert says in str(caught.value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from search_space import Architecture, Cost, Decision, Space, Stage
-from search_space.cost import block_cost, cheapest, cost
+from search_space.cost import blocks_cost, cheapest, cost
 from search_space.mnasnet import tiny
 from search_space.zoo import ZOO
 from tests import golden
@@ -19,7 +19,7 @@ def test_a_block_costs_what_one_counts_by_hand() -> None:
     macs = 16 * 96 * 16 + 9 * 96 * 4 + 96 * 24 * 4 + 2 * 96 * 4
     params = 16 * 96 + 2 * 96 + 9 * 96 + 2 * 96 + 96 * 24 + 2 * 24 + (96 * 4 + 4) + (4 * 96 + 96)
     activations = 96 * 16 + 96 * 4 + 24 * 4 + 4 + 96
-    assert block_cost(block) == Cost(macs, params, activations)
+    assert blocks_cost([block]) == Cost(macs, params, activations)
 
 
 @pytest.mark.parametrize("name", sorted(golden.ZOO))

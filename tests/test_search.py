@@ -34,7 +34,9 @@ def config(*, trials: int = 30, **tables: dict[str, Any]) -> Config:
         "runner": {"workers": 0},
         "proxy": {"name": "tests.stand_in:Arithmetic"},
     }
-    return Config({name: table | tables.get(name, {}) for name, table in base.items()})
+    # Another name is another component, as with --set: the keys of the old one go.
+    kept = {name: {} if "name" in tables.get(name, {}) else table for name, table in base.items()}
+    return Config({name: table | tables.get(name, {}) for name, table in kept.items()})
 
 
 def told(log: Log) -> Trials:
@@ -125,7 +127,7 @@ def test_a_network_that_is_built_otherwise_today_is_not_gone_on_with(finished: L
 
 
 # A space of three networks: every search in it is full of duplicates.
-FEW = {"space": {"name": "tests.test_search:few"}, "controller": {"name": "random"}, "reward": {"target": 5e6}}
+FEW = {"space": {"name": "tests.test_search:few"}, "controller": {"name": "ppo-mnasnet"}, "reward": {"target": 5e6}}
 
 
 def few() -> Any:
@@ -135,13 +137,8 @@ def few() -> Any:
     return Space(tiny().template, (Decision(2, "repeats", (1, 2, 3)),))
 
 
-def drop_batch(tables: Config) -> Config:
-    tables.tables["controller"].pop("batch", None)
-    return tables
-
-
 def test_a_network_that_comes_up_again_is_not_trained_again(tmp_path: Path) -> None:
-    log = search(drop_batch(config(trials=12, **FEW)), tmp_path / "run")
+    log = search(config(trials=12, **FEW), tmp_path / "run")
     trained = [o for o in log.outcomes.values() if o.reused_from is None]
     assert len(trained) == 3
     for outcome in log.outcomes.values():
@@ -153,14 +150,14 @@ def test_a_network_that_comes_up_again_is_not_trained_again(tmp_path: Path) -> N
 
 
 def test_reuse_can_be_switched_off(tmp_path: Path) -> None:
-    log = search(drop_batch(config(trials=12, **FEW, search={"reuse": False})), tmp_path / "run")
+    log = search(config(trials=12, **FEW, search={"reuse": False}), tmp_path / "run")
     assert all(o.reused_from is None for o in log.outcomes.values())
     assert len({o.accuracy for o in log.outcomes.values()}) == 12  # each has a seed of its own
 
 
 def test_duplicates_are_the_same_ones_on_two_workers_and_after_a_cut(tmp_path: Path) -> None:
-    one = search(drop_batch(config(trials=12, **FEW)), tmp_path / "one")
-    two = search(drop_batch(config(trials=12, **FEW, runner={"workers": 2})), tmp_path / "two")
+    one = search(config(trials=12, **FEW), tmp_path / "one")
+    two = search(config(trials=12, **FEW, runner={"workers": 2}), tmp_path / "two")
     whole = (tmp_path / "one" / "journal.jsonl").read_bytes()
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / "journal.jsonl").write_bytes(whole[: len(whole) * 3 // 4])
@@ -217,8 +214,8 @@ def test_a_disk_that_fails_is_the_machines_fault(tmp_path: Path) -> None:
 class Strange:
     """A controller of a user's own, with NumPy's integers, or worse."""
 
-    def __init__(self, space: Any, seed: int, *, good: bool) -> None:
-        self.space, self.good = space, good
+    def __init__(self, problem: Any, seed: int, *, good: bool) -> None:
+        self.space, self.good = problem.space, good
 
     def ask(self, trial: int) -> Any:
         return np.zeros(len(self.space.decisions), dtype=int) if self.good else ["three"]
@@ -229,10 +226,10 @@ class Strange:
 
 def test_a_controllers_numpy_integers_are_integers(tmp_path: Path) -> None:
     strange = {"name": "tests.test_search:Strange"}
-    log = search(drop_batch(config(trials=2, controller={**strange, "good": True})), tmp_path / "run")
+    log = search(config(trials=2, controller={**strange, "good": True}), tmp_path / "run")
     assert log.asks[0].genotype == (0,) * 30
     with pytest.raises(InputError, match=r"controller.name: asked \['three'\]; takes a genotype, integers"):
-        search(drop_batch(config(trials=2, controller={**strange, "good": False})), tmp_path / "other")
+        search(config(trials=2, controller={**strange, "good": False}), tmp_path / "other")
 
 
 def test_children_have_seeds_of_their_own() -> None:
@@ -336,3 +333,41 @@ def test_a_run_directory_may_not_name_code_outside_mnas(finished: Log, tmp_path:
     (tmp_path / "journal.jsonl").write_bytes((finished.run / "journal.jsonl").read_bytes()[:-10])
     with pytest.raises(InputError, match=r"proxy.name: tests.stand_in:Arithmetic is code outside mnas"):
         resume(tmp_path)
+
+
+CONTROLLER_TABLES: dict[str, dict[str, Any]] = {
+    "random": {},
+    "evolution": {"population": 10, "sample": 3},
+    "ppo-mnasnet": {"batch": 5},
+    "bayesian": {"start": 8},
+}
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+@pytest.mark.parametrize("name", sorted(CONTROLLER_TABLES))
+def test_every_controller_goes_on_to_the_same_search_wherever_it_was_cut(
+    name: str, reuse: bool, tmp_path: Path
+) -> None:
+    tables = {"controller": {"name": name, **CONTROLLER_TABLES[name]}, "search": {"reuse": reuse}}
+    uncut = search(config(trials=60, **tables), tmp_path / "uncut")
+    content = (uncut.run / "journal.jsonl").read_bytes()
+    for share in (0.2, 0.5, 0.8):
+        run = tmp_path / str(share)
+        run.mkdir()
+        (run / "journal.jsonl").write_bytes(content[: int(len(content) * share)])
+        assert told(resume(run, trusted=True)) == told(uncut)
+
+
+@pytest.mark.parametrize("name", [*sorted(CONTROLLER_TABLES.keys() - {"ppo-mnasnet"}), "ppo", "exhaustive"])
+def test_a_search_ends_when_nothing_is_left_to_try(name: str, tmp_path: Path) -> None:
+    tables = {"space": {"name": "tests.stand_in:few"}, "reward": {"target": 5_000_000}}
+    controller = {"name": name, **CONTROLLER_TABLES.get(name, {})}
+    log = search(config(trials=50, controller=controller, **tables), tmp_path / "run")
+    assert log.trials == len(log.outcomes) == len({ask.digest for ask in log.asks.values()}) == 16
+    before = (log.run / "journal.jsonl").read_bytes()
+    assert told(resume(log.run, trusted=True)) == told(log)
+    assert (log.run / "journal.jsonl").read_bytes() == before
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    (cut / "journal.jsonl").write_bytes(before[: len(before) * 2 // 3])
+    assert told(resume(cut, trusted=True)) == told(log)

@@ -6,10 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_space import SPACES, InputError, Space
+from search_space.benchmarks import BENCHMARKS, accel_nasbench, nas_bench_macro
+from search_space.cost import cost
 from search_space.mnasnet import channel_choices, imagenet, repeat_choices, small, tiny
+from search_space.pricing import Pricing
 from search_space.zoo import ZOO
 
 SHIPPED = {"mnasnet": imagenet(), "mnasnet-small": small(), "mnasnet-tiny": tiny()}
+SHIPPED |= {name: make() for name, make in BENCHMARKS.items()}
 
 
 @st.composite
@@ -100,7 +104,8 @@ def test_every_choice_is_in_the_architecture_it_decodes_to(case: tuple[Space, tu
     for decision, index in zip(space.decisions, genotype, strict=True):
         stage, choice = stages[decision.stage - 1], decision.choices[index]
         if decision.field == "op":
-            assert choice == (f"mbconv{stage.expansion}" if stage.op == "mbconv" else stage.op)
+            op = f"mbconv{stage.expansion}" if stage.op == "mbconv" else stage.op
+            assert choice in (op, f"{op}_k{stage.kernel}")
         else:
             assert getattr(stage, decision.field) == choice
 
@@ -161,3 +166,25 @@ def test_decode_refuses_what_is_no_genotype(genotype: tuple[int, ...], says: str
 def test_a_bad_space_is_refused_by_its_place(change: dict[str, object], says: str) -> None:
     with pytest.raises(InputError, match=says):
         Space.from_json(tiny().to_json() | change)
+
+
+@given(genotypes(), st.data())
+def test_pricing_agrees_with_the_arithmetic_in_whatever_order_it_meets_genotypes(
+    drawn: tuple[Space, tuple[int, ...]], data: st.DataObject
+) -> None:
+    space, genotype = drawn
+    others = [tuple(data.draw(st.integers(0, size - 1)) for size in space.sizes) for _ in range(3)]
+    pricing = Pricing(space)
+    for batch in (others, [genotype], [*others, genotype]):
+        assert [tuple(row) for row in pricing(batch).tolist()] == [cost(space.decode(each)) for each in batch]
+
+
+def test_efficientnet_b0_is_a_point_of_accel_nasbench() -> None:
+    space = accel_nasbench()
+    assert space.decode(space.encode(ZOO["efficientnet-b0"])).digest == ZOO["efficientnet-b0"].digest
+
+
+def test_layers_that_change_nothing_are_none_so_macros_networks_are_3969() -> None:
+    """As its paper counts them (arXiv 2103.11922, §5)."""
+    space = nas_bench_macro()
+    assert len({space.decode(genotype).digest for genotype in space.genotypes()}) == 3969

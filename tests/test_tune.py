@@ -17,7 +17,7 @@ from mnas.search import search
 from mnas.tune import Searcher
 from search_space import Architecture, InputError
 from tests.conftest import ROOT, wait_for
-from tests.test_search import FEW, drop_batch, told
+from tests.test_search import FEW, told
 from tests.test_search import config as small_config
 
 
@@ -60,7 +60,7 @@ def test_a_tuner_searches_as_mnas_search_does(tmp_path: Path) -> None:
 
 
 def test_a_network_that_comes_up_again_is_not_run_again(tmp_path: Path) -> None:
-    searcher = Searcher(drop_batch(planned(trials=60, **FEW)))
+    searcher = Searcher(planned(trials=60, **FEW))
     digests = [Architecture.from_json(found["architecture"]).digest for found in drive(searcher)]
     assert len(digests) == len(set(digests)) == 3
     assert len(searcher._genotypes) == 60
