@@ -37,9 +37,9 @@ class Bayesian:
         *,
         start: int = 20,  # random trials told before the first prediction
         kappa: float | None = None,  # √ln |space|: the more networks, the more of them look good by chance
-        elite: int = 6,  # networks believed best, from which proposals are looked for
-        rounds: int = 4,
-        capacity: int = 1000,  # trials the model holds
+        elite: int = 4,  # networks believed best, from which proposals are looked for
+        rounds: int = 3,
+        capacity: int = 400,  # trials the model holds
     ) -> None:
         require(start >= LEAST, "start", start, f"{LEAST} trials or more")
         kappa = math.sqrt(math.log(problem.space.size)) if kappa is None else kappa
@@ -51,8 +51,8 @@ class Bayesian:
         self._start, self._kappa, self._elite, self._rounds = start, kappa, elite, rounds
         self._predictor = Predictor(problem, capacity)
         self._seen = Seen(problem.space)
-        self._asked: dict[Genotype, list[float]] = {}  # with the rewards told
-        self._repeated = False  # the last trial
+        self._asked: set[Genotype] = set()
+        self._repeated = False  # whether the last one asked was known: never two of them in a row
         self._told = 0
 
     def ask(self, trial: int) -> Genotype | None:
@@ -68,13 +68,12 @@ class Bayesian:
         """Let the predictor know what is asked."""
         self._seen.add(genotype)
         self._repeated = genotype in self._asked
-        self._asked.setdefault(genotype, [])
+        self._asked.add(genotype)
         self._predictor.ask(genotype)
 
     def tell(self, trial: int, genotype: Genotype, reward: float) -> None:
         """Let the predictor know."""
         self._predictor.tell(reward)
-        self._asked[genotype].append(reward)
         self._told += 1
 
     def _propose(self, rng: np.random.Generator) -> Genotype | None:
@@ -91,24 +90,17 @@ class Bayesian:
             return sorted(bounds, key=lambda genotype: (-bounds[genotype], genotype))
 
         frontier = believed[: self._elite]
-        bound({mutant for parent in frontier for mutant in self._mutants(parent, rng)} - self._asked.keys())
+        bound({mutant for parent in frontier for mutant in self._mutants(parent, rng)} - self._asked)
         for _ in range(self._rounds):
             neighbours = {neighbour for genotype in frontier for neighbour in self._neighbours(genotype)}
-            bound(neighbours - self._asked.keys())
+            bound(neighbours - self._asked)
             frontier = ranked()[:3]
-        if self._repeats():
+        if self._problem.repeats and not self._repeated and not self._predictor.exact(self._told):
             bound(believed[:40])
         for genotype in ranked():
             if genotype in self._asked or genotype not in self._seen:
                 return genotype
         return self._seen.fresh(rng)
-
-    def _repeats(self) -> bool:
-        """Whether a network may be asked again now: after one that was not, while trainings are seen to differ."""
-        again = [rewards for rewards in self._asked.values() if len(rewards) > 1]
-        differ = any(len(set(rewards)) > 1 for rewards in again)
-        few = sum(len(rewards) - 1 for rewards in again) < 4
-        return self._problem.repeats and not self._repeated and (differ or few)
 
     def _neighbours(self, genotype: Genotype) -> list[Genotype]:
         """Return all genotypes that answer one decision otherwise."""
@@ -119,7 +111,7 @@ class Bayesian:
             if choice != genotype[decision]
         ]
 
-    def _mutants(self, genotype: Genotype, rng: np.random.Generator, count: int = 20) -> list[Genotype]:
+    def _mutants(self, genotype: Genotype, rng: np.random.Generator, count: int = 8) -> list[Genotype]:
         """Return genotypes with two to four answers drawn anew."""
         sizes, mutants = self._problem.space.sizes, []
         for _ in range(count):

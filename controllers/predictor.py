@@ -35,9 +35,12 @@ TERMS = ("cost", "returns", "order", "choice", "smooth", "local", "own")
 
 LEAST = 8  # trials told before the first prediction
 
-# Priors on the logarithms of the weights and of the noise variance, in units of the accuracies' variance:
-# normal, wide enough for a factor of 50 either way.
-_WEIGHT, _NOISE, _WIDTH = np.log(0.1), np.log(0.05), 2.0
+# Priors on the logarithms of the weights and of the noise variance, in units of the accuracies' variance: normal,
+# wide enough for a factor of 50 either way. `own` is told from noise only by networks trained twice; where there are
+# none, what is not explained is taken for noise.
+_PRIOR = np.log([0.1, 0.1, 0.1, 0.1, 0.03, 0.03, 0.01, 0.1])
+_LEAST_LOG = -14.0
+_WIDTH = np.array([2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0])
 
 
 class Features(NamedTuple):
@@ -73,24 +76,28 @@ class Encoder:
         return Features(cost, order, choice)
 
 
-def _squares(a: Array, b: Array) -> Array:
-    """Return squared distances. `[N, F]` and `[M, F]` to `[N, M]`"""
-    squares: Array = np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0)
-    return squares
+def _bell(products: Array, a: Array, b: Array, width: float) -> Array:
+    """Return exp(−|a − b|² / width) for vectors and their products: `[N, M]`, `[N, F]`, `[M, F]` to `[N, M]`."""
+    bells: Array = np.exp(products * (2 / width))
+    bells *= np.exp(-(a**2).sum(1) / width)[:, None]
+    bells *= np.exp(-(b**2).sum(1) / width)
+    return bells
 
 
 def _terms(a: Features, b: Features) -> list[Array]:
     """Return the covariance terms of two sets of networks, each `[N, M]`, in the order of `TERMS`."""
     decisions = a.order.shape[1]
-    apart = _squares(a.cost, b.cost)
+    cost, order = a.cost @ b.cost.T, a.order @ b.order.T
     same = a.choice @ b.choice.T  # how many answers are equal
+    returns = _bell(cost, a.cost, b.cost, 8)
+    fewer = np.exp(-np.arange(decisions, -1, -1) / 8)[np.rint(same).astype(np.int64)]
     return [
-        a.cost @ b.cost.T / a.cost.shape[1],
-        np.exp(-apart / 8),
-        a.order @ b.order.T / decisions,
+        cost / a.cost.shape[1],
+        returns,
+        order / decisions,
         same / decisions,
-        np.exp(-_squares(a.order, b.order) / decisions),
-        np.exp(-apart / 2 - (decisions - same) / 8),
+        _bell(order, a.order, b.order, decisions),
+        (returns * returns) ** 2 * fewer,
         (same == decisions).astype(float),
     ]
 
@@ -105,31 +112,31 @@ def _covariance(a: Features, b: Features, weights: Array) -> Array:
     return 1 + sum(weight * term for weight, term in zip(weights, _terms(a, b), strict=True))  # type: ignore[no-any-return]
 
 
-def learn(features: Features, targets: Array) -> Array:
+def learn(features: Features, targets: Array, *, exact: bool = False) -> Array:
     """Return the weights of the terms and, last, the noise variance that are most probable given `targets`. `[8]`
 
     Args:
         features: of N networks.
         targets: their accuracies, standardised. `[N]`
+        exact: whether there is no noise.
     """
     terms = [*_terms(features, features), np.eye(len(targets))]
-    prior = np.array([_WEIGHT] * len(TERMS) + [_NOISE])
 
     def loss(logs: Array) -> tuple[float, Array]:
         weights = np.exp(logs)
         covariance = 1 + sum(weight * term for weight, term in zip(weights, terms, strict=True))
-        factor = linalg.cholesky(covariance, lower=True)
-        inverse = linalg.cho_solve((factor, True), np.eye(len(targets)))
+        factor = linalg.cholesky(covariance, lower=True, check_finite=False)
+        inverse = linalg.cho_solve((factor, True), np.eye(len(targets)), check_finite=False)
         fit = inverse @ targets
         outer = np.outer(fit, fit) - inverse
         slopes = np.array([-0.5 * weight * (outer * term).sum() for weight, term in zip(weights, terms, strict=True)])
-        off = (logs - prior) / _WIDTH
+        off = (logs - _PRIOR) / _WIDTH
         value = 0.5 * targets @ fit + np.log(np.diag(factor)).sum() + 0.5 * (off**2).sum()  # (Eq. 5.8)
         return float(value), slopes + off / _WIDTH  # (Eq. 5.9)
 
-    found = optimize.minimize(
-        loss, prior, jac=True, method="L-BFGS-B", bounds=[(-14, 4)] * len(prior), options={"maxiter": 30}
-    )
+    bounds = [(_LEAST_LOG, 4)] * len(TERMS) + [(_LEAST_LOG, _LEAST_LOG if exact else 4)]
+    start = np.clip(_PRIOR, *np.array(bounds).T)
+    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 30})
     weights: Array = np.exp(found.x)
     return weights
 
@@ -154,17 +161,17 @@ class Posterior:
         self._features = features
         covariance = _covariance(features, features, self._weights)
         covariance[np.diag_indices(len(covariance))] += self._noise
-        self._factor = linalg.cholesky(covariance, lower=True)
+        self._factor = linalg.cholesky(covariance, lower=True, check_finite=False)
         self.tell(targets)
 
     def ask(self, features: Features) -> None:
         """Take in networks that are asked now."""
         for row in range(len(features.cost)):
             new = features.row(row)
-            known = linalg.solve_triangular(self._factor, self._to(new), lower=True)[:, 0]
+            known = linalg.solve_triangular(self._factor, self._to(new), lower=True, check_finite=False)[:, 0]
             rest = self._noise + self._prior(new)[0] - known @ known
             count = len(known)
-            factor = np.zeros((count + 1, count + 1))
+            factor = np.zeros((count + 1, count + 1), order="F")
             factor[:count, :count], factor[count, :count], factor[count, count] = self._factor, known, np.sqrt(rest)
             self._factor = factor
             self._features = Features(*map(np.concatenate, zip(self._features, new, strict=True)))
@@ -172,7 +179,7 @@ class Posterior:
     def tell(self, targets: Array) -> None:
         """Take in the accuracies of the first M networks. `[M]`"""
         told = self._factor[: len(targets), : len(targets)]
-        self._targets, self._fit = targets, linalg.cho_solve((told, True), targets)
+        self._targets, self._fit = targets, linalg.cho_solve((told, True), targets, check_finite=False)
 
     @property
     def told(self) -> Array:
@@ -181,7 +188,8 @@ class Posterior:
         return told
 
     def _to(self, features: Features) -> Array:
-        return _covariance(self._features, features, self._weights)
+        """Return the covariance of the asked networks with others, `[N, M]`, as LAPACK likes it: column by column."""
+        return _covariance(features, self._features, self._weights).T
 
     def _prior(self, features: Features) -> Array:
         diagonals = zip(self._weights, _variances(features), strict=True)
@@ -193,15 +201,21 @@ class Posterior:
     def __call__(self, features: Features) -> tuple[Array, Array]:
         """Return mean and standard deviation of the accuracies, without a training's noise. `[N]`, `[N]`"""
         shared = self._to(features)
-        known = linalg.solve_triangular(self._factor, shared, lower=True)
+        known = linalg.solve_triangular(self._factor, shared, lower=True, check_finite=False)
         spread = np.sqrt(np.maximum(self._prior(features) - (known**2).sum(0), 1e-12))
         return self._fit @ shared[: len(self._fit)], spread
 
+    def joint(self, features: Features) -> tuple[Array, Array]:
+        """Return mean and covariance of the accuracies, without a training's noise. `[N]`, `[N, N]`"""
+        shared = self._to(features)
+        known = linalg.solve_triangular(self._factor, shared, lower=True, check_finite=False)
+        return self._fit @ shared[: len(self._fit)], _covariance(features, features, self._weights) - known.T @ known
+
 
 def _milestone(told: int) -> int:
-    """Return after how many trials the model was learnt that serves after `told`: each time a quarter more, or 200."""
+    """Return after how many trials the model was learnt that serves after `told`: each time a quarter more, or 100."""
     reached = LEAST
-    while (following := reached + max(1, min(reached // 4, 200))) <= told:
+    while (following := reached + max(1, min(reached // 4, 100))) <= told:
         reached = following
     return reached
 
@@ -213,12 +227,13 @@ class Predictor:
     Of more than `capacity` told trials the model holds the half of highest reward, and others from all times.
     """
 
-    def __init__(self, problem: Problem, capacity: int = 1000) -> None:
+    def __init__(self, problem: Problem, capacity: int = 400) -> None:
         self._problem, self._capacity = problem, capacity
         self._encode = Encoder(problem)
         self._asked: list[Genotype] = []
         self._accuracies: list[float] = []  # of the first of them
         self._learnt = 0  # from that many trials
+        self._known = 0, 0  # trials that were asked and told, at the last update
         self._taken = 0  # asked trials that the posterior has
         self._rows: list[int] = []  # the trials that it holds
         self._posterior: Posterior
@@ -244,6 +259,14 @@ class Predictor:
         rewards: Array = weighed.slope * (self._centre + self._scale * (mean + kappa * spread)) + weighed.intercept
         return rewards
 
+    def joint(self, genotypes: Sequence[Genotype]) -> tuple[Array, Array]:
+        """Return mean and covariance of the genotypes' rewards if each were trained very often. `[N]`, `[N, N]`"""
+        self._update()
+        weighed = self._problem.weigh(genotypes)
+        mean, covariance = self._posterior.joint(self._encode(genotypes, weighed.costs))
+        rewards: Array = weighed.slope * (self._centre + self._scale * mean) + weighed.intercept
+        return rewards, covariance * self._scale**2 * np.outer(weighed.slope, weighed.slope)
+
     def believed(self) -> list[Genotype]:
         """Return the networks among the told ones, the one of highest expected reward first."""
         self._update()
@@ -252,8 +275,21 @@ class Predictor:
         rewards = weighed.slope * (self._centre + self._scale * self._posterior.told) + weighed.intercept
         return list(dict.fromkeys(told[place] for place in np.argsort(-rewards, kind="stable")))
 
+    def exact(self, told: int) -> bool:
+        """Say whether, of the first trials told, four repeats or more brought what the network had brought before."""
+        first: dict[Genotype, float] = {}
+        repeats = 0
+        for genotype, accuracy in zip(self._asked, self._accuracies[:told], strict=False):
+            repeats += genotype in first
+            if first.setdefault(genotype, accuracy) != accuracy:
+                return False
+        return repeats >= 4
+
     def _update(self) -> None:
         told, milestone = len(self._accuracies), _milestone(len(self._accuracies))
+        if self._known == (len(self._asked), told):
+            return
+        self._known = len(self._asked), told
         accuracies = np.array(self._accuracies)
         failed = accuracies <= 0
         if failed.any() and not failed.all():
@@ -265,7 +301,7 @@ class Predictor:
             rows = _chosen(rewards, 400)
             self._centre, self._scale = accuracies[:milestone].mean(), accuracies[:milestone].std() + 1e-6
             targets = (accuracies - self._centre) / self._scale
-            weights = learn(self._features(rows), targets[rows])
+            weights = learn(self._features(rows), targets[rows], exact=self.exact(milestone))
             self._rows = [*_chosen(rewards, self._capacity), *range(milestone, len(self._asked))]
             features = self._features(self._rows)
             self._posterior = Posterior(features, targets[[row for row in self._rows if row < told]], weights)

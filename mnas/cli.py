@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mnas import __version__, coefficients, config, describe, export, log, report, train
+from mnas import __version__, coefficients, config, describe, export, log, recommend, report, train
 from mnas.log import Log
 from mnas.progress import Live, LiveTraining
 from mnas.search import resume as resume_search
@@ -96,6 +96,8 @@ def _run(search: Callable[[Live, Path], Log], run: Path) -> None:
 
 def _show(found: Log, top: int) -> None:
     click.echo(report.text(found, top))
+    if advice := recommend.text(found):
+        click.echo(f"\n{advice}")
     if coefficients.is_one(found):
         click.echo(f"\n{coefficients.table(found)}")
 
@@ -173,7 +175,8 @@ def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
     if plot:
         report.plot(found, plot)
     if as_json:
-        click.echo(json.dumps(report.summary(found, top), indent=1))
+        recommended = [asdict(each) for each in recommend.recommend(found)]
+        click.echo(json.dumps(report.summary(found, top) | {"recommended": recommended}, indent=1))
     else:
         _show(found, top)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mnas import __version__, report
 from mnas.log import Log
+from mnas.recommend import recommend
 from runners.files import replacing
 from search_space import Architecture, InputError
 from search_space.cost import cost
@@ -38,13 +39,13 @@ def spec(architecture: Architecture, name: str, **more: Any) -> dict[str, Any]:
 
 
 def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
-    """Return the spec of a trial, or of the one with the highest reward.
+    """Return the spec of a trial, or of the one that is recommended.
 
     Raises:
         InputError: when there is no such trial, it has no accuracy, or no trial has.
     """
     if trial is None:
-        top = report.best(log, 1)
+        top = [each.row for each in recommend(log)] or report.best(log, 1)
         if not top:
             raise InputError(f"{log.run}: no trial has an accuracy yet; nothing to export")
         trial = top[0].trial
