@@ -8,6 +8,8 @@ CONTROLLERS = {
     "ppo-mnasnet": "controllers.ppo:mnasnet",
     "random": "controllers.random_search:RandomSearch",
     "evolution": "controllers.evolution:RegularizedEvolution",
+    "local-search": "controllers.local_search:LocalSearch",
+    "optuna": "controllers.optuna_sampler:OptunaSampler",
     "exhaustive": "controllers.exhaustive:Exhaustive",
 }
 

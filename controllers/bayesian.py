@@ -76,6 +76,11 @@ class Bayesian:
         self._predictor.tell(reward)
         self._told += 1
 
+    def believed(self, count: int) -> list[Genotype]:
+        """Return the told networks of highest expected reward, the best first."""
+        with threadpool_limits(1):
+            return self._predictor.believed()[:count]
+
     def _propose(self, rng: np.random.Generator) -> Genotype | None:
         believed = self._predictor.believed()
         bounds: dict[Genotype, float] = {}

@@ -11,12 +11,14 @@ from controllers import CONTROLLERS, Controller, Problem
 from controllers.bayesian import Bayesian
 from controllers.evolution import RegularizedEvolution
 from controllers.exhaustive import Exhaustive
+from controllers.local_search import LocalSearch
 from controllers.policies import LSTM, Factorized, Policy
 from controllers.ppo import PPO, mnasnet
 from controllers.random_search import RandomSearch
 from mnas.config import Config
 from search_space import Genotype, InputError, Space
 from search_space.mnasnet import imagenet, tiny
+from tests.stand_in import few
 
 SPACE = tiny()
 Rewarder = Callable[[int, Genotype], float]
@@ -172,6 +174,20 @@ def test_evolution_beats_random_on_a_known_optimum(seed: int) -> None:
     space = imagenet()
     rewards = [v for _, v in drive(RegularizedEvolution(problem(space), seed), synthetic(seed, space), 1000, 8)]
     assert np.mean(rewards[-100:]) > np.mean(rewards[:100]) + 0.2
+
+
+def test_local_search_tries_all_neighbours_then_those_of_the_best() -> None:
+    space = few()
+
+    def apart(one: Genotype, other: Genotype) -> int:
+        return sum(a != b for a, b in zip(one, other, strict=True))
+
+    for seed in range(5):
+        reward = synthetic(seed, space)
+        told = [genotype for genotype, _ in drive(LocalSearch(problem(space), seed), reward, 7, 1)]
+        assert [apart(told[0], other) for other in told[1:6]] == [1] * 5
+        best = max(told[:6], key=lambda genotype: reward(0, genotype))
+        assert apart(best, told[6]) == 1 or best == told[0]  # a summit: it starts anew
 
 
 def test_evolution_changes_one_decision_of_a_living_member() -> None:

@@ -337,6 +337,7 @@ def test_a_run_directory_may_not_name_code_outside_mnas(finished: Log, tmp_path:
 
 CONTROLLER_TABLES: dict[str, dict[str, Any]] = {
     "random": {},
+    "local-search": {},
     "evolution": {"population": 10, "sample": 3},
     "ppo-mnasnet": {"batch": 5},
     "bayesian": {"start": 8},
