@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnas.config import Config
+from mnas.config import Config, find, load
 from mnas.search import search
 from runners import Job
 from runners.surrogate import Surrogate, Table, Trees
@@ -69,7 +69,7 @@ def test_the_seed_fixes_the_noise(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(b"", "no such surrogate"), (b"{}", "no such surrogate"), (None, "no such surrogate")]
+    ("content", "says"), [(b"", "takes the arrays feat"), (b"{}", "takes the arrays feat"), (None, "No such file")]
 )
 def test_a_file_that_is_none_is_one_line(content: bytes | None, says: str, tmp_path: Path) -> None:
     path = tmp_path / "trees.npz"
@@ -133,3 +133,10 @@ def test_the_trees_are_near_the_accuracies_they_were_fitted_to(shared: Path) -> 
             assert cost(space.decode(genotype)).params == pytest.approx(float(row["params_m"]) * 1e6, abs=6)
             errors.append(surrogate.mean(genotype) * 100 - float(row["val_top1"]))
     assert np.sqrt(np.mean(np.square(errors))) < 0.4
+
+
+def test_a_missing_file_begins_no_run(tmp_path: Path) -> None:
+    config = load(find("anb"), [f"proxy.path={tmp_path / 'none.npz'}"])
+    with pytest.raises(InputError, match="No such file"):
+        search(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
