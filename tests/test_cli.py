@@ -122,7 +122,10 @@ for arguments in (["inspect", {str(run)!r}], ["export", {str(run)!r}, "-o", {str
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["search", "nope"], "nope: no such file, and none of the shipped cifar10, coefficients, imagenet, quickstart"),
+        (
+            ["search", "nope"],
+            "nope: no such file, and none of the shipped anb, cifar10, coefficients, imagenet, quickstart",
+        ),
         (["search", "quickstart", "--set", "search.trails=3"], "search.trails: unknown (did you mean trials?)"),
         (["search", "quickstart", "--set", "search.trials=lots"], "search.trials: 'lots'; takes an integer"),
         (["search", "quickstart", "--set", "search.trials=0"], "search.trials: 0; takes 1 or more"),

@@ -10,6 +10,7 @@ from runners.proxy import ProxyTask
 from search_space import InputError
 from search_space.mnasnet import tiny
 from tests.stand_in import Arithmetic
+from tests.test_surrogate import stump
 
 GOOD: dict[str, dict[str, Any]] = {
     "search": {"trials": 4},
@@ -168,15 +169,17 @@ def test_a_file_that_is_not_toml_is_named_with_its_line(tmp_path: Path) -> None:
 def test_a_shipped_configuration_is_found_by_its_name() -> None:
     for name in ("quickstart", "quickstart.toml"):
         assert config.find(name).name == "quickstart.toml"
-    with pytest.raises(InputError, match="none of the shipped cifar10, coefficients, imagenet, quickstart"):
+    with pytest.raises(InputError, match="none of the shipped anb, cifar10, coefficients, imagenet, quickstart"):
         config.find("nope")
 
 
-@pytest.mark.parametrize("name", ["quickstart", "cifar10", "imagenet", "coefficients"])
+@pytest.mark.parametrize("name", ["quickstart", "cifar10", "imagenet", "coefficients", "anb"])
 def test_every_shipped_configuration_describes_parts_that_exist(name: str, tmp_path: Path) -> None:
     shipped = config.load(config.find(name))
     if name == "coefficients":
         shipped = coefficients.plan(shipped, tiny().template)
+    elif name == "anb":
+        shipped.tables["proxy"]["path"] = str(stump(tmp_path / "trees.npz"))
     elif name != "quickstart":  # the data are the user's: an empty layout of the right names stands for them
         root = tmp_path / "data"
         (root / "train").mkdir(parents=True)
@@ -194,6 +197,7 @@ def test_all_shipped_configurations_are_tested() -> None:
         "cifar10",
         "imagenet",
         "coefficients",
+        "anb",
     }
 
 
