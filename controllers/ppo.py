@@ -13,8 +13,8 @@ Differs from the papers, or is not stated there:
 - Trials come back `window` later than they were asked. The ratio is taken against the probabilities
   of the policy that asked, kept with each trial.
 
-`PPO` itself is for budgets from 100 trials up. What it has more, and what each gave, is in the table of
-benchmarks/search_efficiency.py:
+`PPO` itself is for budgets from 100 trials up. What it has more (benchmarks/search_efficiency.py --controller
+"ppo, …" measures it without each of them):
 - `fresh`: a network that was asked is drawn again, and no trial is spent on it twice. The policy can settle,
   and still the search goes on around it.
 - a factorized policy, small batches and a high learning rate.

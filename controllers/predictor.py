@@ -2,8 +2,8 @@
 
 Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", ch. 2 (Algorithm 2.1) and 5 (Eq. 5.8, 5.9).
 BANANAS (arXiv 1910.11858) and BRP-NAS (arXiv 2007.08668) predict with neural networks from what they see of an
-architecture alone. This one also reads what is known exactly before anything is trained: the costs. On the
-networks of Accel-NASBench that alone takes the error after 100 trials from 1.34 to 0.96 points.
+architecture alone. This one also reads what is known exactly before anything is trained: the costs. On random
+networks of Accel-NASBench that took the error after 100 noisy trials from 1.34 to 0.83 points.
 
 The covariance of two networks is a sum of terms, whose weights are learnt with the noise by maximum a posteriori:
 
@@ -244,8 +244,7 @@ class Predictor:
 
     def tell(self, reward: float) -> None:
         """Take in the reward of the first trial that was not told."""
-        (genotype,) = self._asked[len(self._accuracies) :][:1]
-        weighed = self._problem.weigh([genotype])
+        weighed = self._problem.weigh([self._asked[len(self._accuracies)]])
         self._accuracies.append(float((reward - weighed.intercept[0]) / weighed.slope[0]))
 
     def __call__(self, genotypes: Sequence[Genotype], kappa: float) -> Array:
@@ -268,18 +267,21 @@ class Predictor:
         return rewards, covariance * self._scale**2 * np.outer(weighed.slope, weighed.slope)
 
     def believed(self) -> list[Genotype]:
-        """Return the networks among the told ones, the one of highest expected reward first."""
+        """Return the told networks that did not fail, the one of highest expected reward first."""
         self._update()
-        told = [self._asked[row] for row in self._rows[: len(self._posterior.told)]]
-        weighed = self._problem.weigh(told)
+        rows = self._rows[: len(self._posterior.told)]
+        weighed = self._problem.weigh([self._asked[row] for row in rows])
         rewards = weighed.slope * (self._centre + self._scale * self._posterior.told) + weighed.intercept
-        return list(dict.fromkeys(told[place] for place in np.argsort(-rewards, kind="stable")))
+        ranked = [rows[place] for place in np.argsort(-rewards, kind="stable")]
+        return list(dict.fromkeys(self._asked[row] for row in ranked if self._accuracies[row] > 0))
 
     def exact(self, told: int) -> bool:
         """Say whether, of the first trials told, four repeats or more brought what the network had brought before."""
         first: dict[Genotype, float] = {}
         repeats = 0
         for genotype, accuracy in zip(self._asked, self._accuracies[:told], strict=False):
+            if accuracy <= 0:  # failed: not measured
+                continue
             repeats += genotype in first
             if first.setdefault(genotype, accuracy) != accuracy:
                 return False

@@ -289,3 +289,25 @@ def test_impossible_settings_are_refused(name: str, key: str, value: object, say
     with pytest.raises(InputError) as caught:
         config(name, **{key: value}).controller(SPACE)
     assert says in str(caught.value)
+
+
+def test_bayesian_goes_on_where_every_child_fails_and_asks_none_of_them_again() -> None:
+    """Failed children are no networks to climb from, nor to train once more."""
+    tables = {"search": {"trials": 1, "reuse": False}, "controller": {"name": "bayesian", "start": 8}}
+    controller = Config({**tables, "reward": {"target": 400_000_000}}).controller(SPACE)
+    asked = [genotype for genotype, _ in drive(controller, lambda trial, genotype: 0.0, 30, 1)]
+    assert len(set(asked)) == 30
+
+
+def test_bayesian_asks_again_for_what_is_noisy_and_not_for_what_is_exact() -> None:
+    """With `reuse = false`: four equal repeats are enough to see that repeating teaches nothing."""
+    repeats = {}
+    for name, spread in (("noisy", 0.05), ("exact", 0.0)):
+        tables = {"search": {"trials": 1, "reuse": False}, "controller": {"name": "bayesian", "start": 8}}
+        space = few()
+        controller = Config({**tables, "reward": {"target": 5_000_000}}).controller(space)
+        reward = synthetic(0, space)
+        told = drive(controller, lambda t, g, r=reward, s=spread: r(t, g) + s * noise(t, g), 14, 1)  # type: ignore[misc]
+        repeats[name] = 14 - len({genotype for genotype, _ in told})
+    assert repeats["exact"] <= 4
+    assert repeats["noisy"] > 0
