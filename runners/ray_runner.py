@@ -296,7 +296,9 @@ class RayRunner:
         job, seconds = worker.job, time.monotonic() - worker.started
         self._end(worker)
         if worker.node is None:
-            self._failed_starts, self._pause_until = self._failed_starts + 1, time.monotonic() + _LOOK
+            # Workers that were starting on a node that dies all fail at once: that is one failure.
+            self._failed_starts += time.monotonic() >= self._pause_until
+            self._pause_until = time.monotonic() + _LOOK
             logger.warning("a worker could not be started: %s", failure.message)
             if self._failed_starts >= 5 and not any(other.node for other in self._pool):
                 raise InputError(f"runner: no worker can be started ({failure.message})")
