@@ -18,6 +18,7 @@ Differs from the papers, or is not stated there:
 - `fresh`: a network that was asked is drawn again, and no trial is spent on it twice. The policy can settle,
   and still the search goes on around it.
 - a factorized policy, small batches and a high learning rate.
+- `critic`: a learnt baseline for each decision of the factorized policy (`critic.py`).
 - `standardise`: advantages in units of a moving average of the rewards' standard deviation.
 - `replay`: each update also learns from the best trials of all times, as if they had been asked now.
 - `centre`: it starts at the distribution nearest to uniform whose costs have the target for their geometric mean.
@@ -32,6 +33,7 @@ import torch
 from torch import Tensor
 
 from controllers.base import Problem, Seen, generator
+from controllers.critic import Critic
 from controllers.policies import LSTM, Factorized, Policy
 from search_space.errors import require
 from search_space.space import Genotype
@@ -85,12 +87,13 @@ class PPO:
         units: int = 100,  # of the LSTM
         lr: float = 0.1,
         batch: int = 10,
-        passes: int = 2,
+        passes: int = 3,
         clip: float = 0.2,
-        entropy: float = 0.15,
+        entropy: float = 0.2,
         baseline_decay: float = 0.9,
+        critic: bool = True,  # of the factorized policy
         standardise: bool = True,
-        replay: int = 10,
+        replay: int = 5,
         fresh: bool = True,
         centre: bool = True,  # of the factorized policy
     ) -> None:
@@ -106,6 +109,7 @@ class PPO:
         self._batch, self._passes, self._clip, self._entropy = batch, passes, clip, entropy
         self._baseline_decay, self._standardise, self._replay = baseline_decay, standardise, replay
         self._seen, self._fresh = Seen(problem.space), fresh
+        self._critic = Critic(self._sizes) if critic and policy == "factorized" else None
         self.policy: Policy
         if policy == "lstm":
             self.policy = LSTM(self._sizes, units, torch.Generator().manual_seed(seed))
@@ -164,30 +168,36 @@ class PPO:
     def tell(self, trial: int, genotype: Genotype, reward: float) -> None:
         """Keep the trial; with the last of a batch, improve the policy."""
         self._told.append((genotype, self._asked.pop(trial), reward))
+        if self._critic:
+            self._critic.tell(genotype, reward)
         self._best = sorted([*self._best, (reward, genotype)], key=lambda best: -best[0])[: self._replay]
         if len(self._told) == self._batch:
             with _one_thread():
                 self._update()
             self._told, self._proposed = [], {}
 
-    def _advantages(self, rewards: Tensor) -> Tensor:
-        """Compare a batch's rewards with those before: `[B]` to `[B]`."""
+    def _advantages(self, genotypes: Tensor, rewards: Tensor) -> Tensor:
+        """Compare a batch's rewards with what was to be expected: `[B, D]`, `[B]` to `[B, D]`."""
         mean, spread = rewards.mean().item(), rewards.std().item()
         before = self._level or (mean, spread)
         decay = self._baseline_decay
         self._level = decay * before[0] + (1 - decay) * mean, decay * before[1] + (1 - decay) * spread
-        return (rewards - before[0]) / (before[1] + 1e-6 if self._standardise else 1)
+        if self._critic:
+            chances = self.policy.log_probs(genotypes)[0].detach().exp()  # the same for all
+            advantages = self._critic.advantages(genotypes, rewards, chances)
+        else:
+            advantages = (rewards - before[0])[:, None].expand(genotypes.shape)  # the same for all decisions
+        return advantages / (before[1] + 1e-6 if self._standardise else 1)
 
     def _update(self) -> None:
         genotypes = torch.tensor([genotype for genotype, _, _ in self._told])  # [B, D]
         behaviour = torch.stack([log_probs for _, log_probs, _ in self._told])  # [B, D]
-        advantage = self._advantages(torch.tensor([reward for _, _, reward in self._told]))  # [B]
+        advantage = self._advantages(genotypes, torch.tensor([reward for _, _, reward in self._told]))  # [B, D]
         if self._best:
             best = torch.tensor([genotype for _, genotype in self._best])  # [E, D]
             now = self.policy.log_probs(best).detach().gather(2, best[:, :, None])[:, :, 0]
             genotypes, behaviour = torch.cat([genotypes, best]), torch.cat([behaviour, now])
-            advantage = torch.cat([advantage, torch.ones(len(best))])  # a standard deviation better than expected
-        advantage = advantage[:, None]  # the same for all decisions of a genotype
+            advantage = torch.cat([advantage, torch.ones(best.shape)])  # a standard deviation better than expected
         for _ in range(self._passes):
             log_probs = self.policy.log_probs(genotypes)  # [B, D, C]
             chosen = log_probs.gather(2, genotypes[:, :, None])[:, :, 0]  # [B, D]
