@@ -21,7 +21,7 @@ class Critic:
     def __init__(self, sizes: tuple[int, ...]) -> None:
         self._places = torch.arange(len(sizes)) * max(sizes)  # of each decision's first answer; [D]
         effects = len(sizes) * max(sizes)
-        # The penalty draws the effects to 0, those of answers that do not exist or were not tried for good; not the mean.
+        # The penalty draws the effects to 0, for good where an answer was never tried; not the mean.
         self._products = torch.eye(effects + 1, dtype=torch.float64)
         self._products[-1, -1] = 1e-6
         self._sums = torch.zeros(effects + 1, dtype=torch.float64)
@@ -42,9 +42,10 @@ class Critic:
             rewards: theirs. `[B]`
             chances: of the policy's answers. `[D, C]`
         """
-        solved = torch.linalg.solve(self._products, self._sums).float()
+        solved: Tensor = torch.linalg.solve(self._products, self._sums).float()
         effects, mean = solved[:-1], solved[-1]
         own = effects[self._places + genotypes]  # [B, D]
         expected = (chances * effects.view_as(chances)).sum(1)  # [D]
         unexplained = rewards - mean - own.sum(1)  # [B]
-        return unexplained[:, None] + own - expected
+        advantages: Tensor = unexplained[:, None] + own - expected
+        return advantages

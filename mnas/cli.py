@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mnas import __version__, coefficients, config, describe, export, log, recommend, report, train
+from mnas import __version__, coefficients, config, confirm, describe, export, log, recommend, report, train
 from mnas.log import Log
 from mnas.progress import Live, LiveTraining
 from mnas.search import resume as resume_search
@@ -116,6 +116,16 @@ def _train(training: Callable[[LiveTraining], train.TrainingRun], run: Path) -> 
     click.echo(train.text(done))
 
 
+def _confirm(run: Path, count: int, seeds: int, trusted: bool) -> None:
+    """Train a search's most promising networks again, and say what came of it."""
+    _interruptible()
+    for again in confirm.confirm(run, count, seeds, trusted=trusted):
+        failed = f", failed ({again.failure.kind})" if again.failure else ""
+        click.echo(
+            f"trial {again.trial} trained again: accuracy {again.accuracy:.4f}, reward {again.reward:.4f}{failed}"
+        )
+
+
 _OVERRIDES = click.option(
     "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a value of the file."
 )
@@ -185,20 +195,41 @@ def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
 
 @main.command("export")
 @click.argument("source", metavar="RUN|SPEC", type=_PATH)
-@click.option("--trial", type=int, help="Which trial of a run.  [default: the one of highest reward]")
+@click.option("--trial", type=int, help="Which trial of a run.  [default: the recommended one]")
+@click.option(
+    "--confirm",
+    "confirm_best",
+    type=click.IntRange(1),
+    metavar="K",
+    help="First train the K most promising networks again, with other seeds.",
+)
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How often each, with --confirm.")
+@click.option("--trust", is_flag=True, help="Let the run's configuration name code outside mnas, with --confirm.")
 @click.option(
     "--to", "kind", type=click.Choice(["spec", "timm", "tf", "onnx", "weights", "coefficients"]), default="spec"
 )
 @click.option("--weights", "tensors", type=_PATH, help="Safetensors for onnx and weights.  [default: untrained]")
 @click.option("-o", "--output", type=_PATH, required=True, help="The file to write.")
-def export_network(source: Path, trial: int | None, kind: str, tensors: Path | None, output: Path) -> None:
+def export_network(
+    source: Path,
+    trial: int | None,
+    confirm_best: int | None,
+    seeds: int,
+    trust: bool,
+    kind: str,
+    tensors: Path | None,
+    output: Path,
+) -> None:
     """Write the network of a search's trial, the best of a training, or that of a spec.
 
     A spec is JSON: architecture, cost, accuracy, provenance. timm and tf are block strings with the
     keywords that go with them, in JSON, which every verb that takes a SPEC takes too. onnx is run by
     onnxruntime and compared before it is done. weights are safetensors under timm's names. coefficients
-    are the best triple of a coefficient search, for scale.
+    are the best triple of a coefficient search, for scale. What --confirm trains is kept in the run's journal:
+    stopped, the same command goes on.
     """
+    if confirm_best:
+        _confirm(source, confirm_best, seeds, trust)
     if tensors and kind not in ("onnx", "weights"):
         raise InputError(f"--weights {tensors}: takes --to onnx or --to weights")
     trained = train.read(source).best if train.is_one(source) else None

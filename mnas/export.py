@@ -10,7 +10,7 @@ from typing import Any
 
 from mnas import __version__, report
 from mnas.log import Log
-from mnas.recommend import recommend
+from mnas.recommend import promising
 from runners.files import replacing
 from search_space import Architecture, InputError
 from search_space.cost import cost
@@ -45,7 +45,7 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
         InputError: when there is no such trial, it has no accuracy, or no trial has.
     """
     if trial is None:
-        top = [each.row for each in recommend(log)] or report.best(log, 1)
+        top = promising(log, 1)
         if not top:
             raise InputError(f"{log.run}: no trial has an accuracy yet; nothing to export")
         trial = top[0].trial

@@ -28,6 +28,7 @@ from mnas.records import (
     RECORD,
     RECORDS,
     Ask,
+    Confirmed,
     Exhausted,
     Header,
     Outcome,
@@ -44,6 +45,7 @@ __all__ = [
     "NAME",
     "TRAINING",
     "Ask",
+    "Confirmed",
     "Exhausted",
     "Header",
     "Log",
@@ -71,6 +73,7 @@ class Log:
         self.asks: dict[int, Ask] = {}
         self.outcomes: dict[int, Outcome] = {}
         self.retries: list[Retry] = []
+        self.confirmed: dict[tuple[int, int], Confirmed] = {}  # by trial and number of the repeat
         self.sessions = [header.session]
         self.exhausted: int | None = None  # after that many trials nothing was left to try
         self.size = 0  # bytes of whole lines
@@ -131,6 +134,10 @@ class Log:
             if record.trial != len(self.asks):
                 raise InputError(f"trial {record.trial} is asked where {len(self.asks)} is next")
             self.asks[record.trial] = record
+        elif isinstance(record, Confirmed):
+            if record.trial not in self.outcomes or (record.trial, record.repeat) in self.confirmed:
+                raise InputError(f"trial {record.trial} is confirmed before it is done, or twice")
+            self.confirmed[record.trial, record.repeat] = record
         elif record.trial not in self.asks or record.trial in self.outcomes:
             raise InputError(f"{record.event} of trial {record.trial}, which is not running")
         elif isinstance(record, Retry):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnas.log import Log
+from mnas.log import Confirmed, Log, Outcome
 from mnas.report import Row, best, row
 from search_space import Space
 
@@ -29,10 +29,15 @@ class Recommended:
     chance: float  # of being the best of those tried
 
 
-def recommend(log: Log, count: int = 1) -> list[Recommended]:
+def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recommended]:
     """Return the trials of highest expected reward, each network once; none where too little is known to say.
 
     A coefficient search, whose decision is one of many triples, gives none either.
+
+    Args:
+        log: of the run.
+        count: how many at most.
+        confirmed: whether to believe what trained a network again (`confirm.py`), too.
     """
     measured = [o for _, o in sorted(log.outcomes.items()) if o.failure is None and o.reused_from is None]
     if len(measured) < LEAST or type(log.space) is not Space:
@@ -43,9 +48,10 @@ def recommend(log: Log, count: int = 1) -> list[Recommended]:
 
     predictor = Predictor(log.config().problem(log.space), CAPACITY)
     believable = [measured[place] for place in chosen(np.array([o.reward for o in measured]), CAPACITY)]
-    for outcome in believable:
-        predictor.ask(log.asks[outcome.trial].genotype)
-    predictor.tell(*(outcome.reward for outcome in believable))
+    trainings: list[Outcome | Confirmed] = [*believable, *(log.confirmed.values() if confirmed else ())]
+    for training in trainings:
+        predictor.ask(log.asks[training.trial].genotype)
+    predictor.tell(*(training.reward for training in trainings))
     with threadpool_limits(1):  # matrices this small gain nothing by more
         genotypes = predictor.believed()[:CANDIDATES]
         expected, covariance = predictor.joint(genotypes)
@@ -58,6 +64,15 @@ def recommend(log: Log, count: int = 1) -> list[Recommended]:
     ][:count]
 
 
+def promising(log: Log, count: int, *, confirmed: bool = True) -> list[Row]:
+    """Return the networks to go on with, the best first: the recommended ones, then those of highest reward told."""
+    recommended = [each.row for each in recommend(log, count, confirmed=confirmed)]
+    networks: dict[str, Row] = {}
+    for network in [*recommended, *best(log, count)]:
+        networks.setdefault(network.digest, network)
+    return list(networks.values())[:count]
+
+
 def text(log: Log) -> str:
     """Say in one line which trial is recommended, and how sure that is; nothing where nothing can be said."""
     found = recommend(log)
@@ -67,4 +82,6 @@ def text(log: Log) -> str:
     told = best(log, 1)[0]
     words = f"expected reward {only.expected:.4f} ± {only.spread:.4f}, the best of all with {only.chance:.0%}"
     luck = "" if told.trial == only.row.trial else f" (trial {told.trial} was told the highest)"
+    again = sum(trial == only.row.trial for trial, _ in log.confirmed)
+    words += f", trained {again + 1} times" if again else ""
     return f"Recommended, and what mnas export takes: trial {only.row.trial}, {words}{luck}"

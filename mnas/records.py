@@ -116,7 +116,23 @@ class Exhausted:
     time: Seconds = field(default_factory=time.time)
 
 
-Record = Resumed | Ask | Retry | Outcome | Exhausted
+@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class Confirmed:
+    """A trial's network was trained again, after the search, with another seed; the controller is not told."""
+
+    event: Literal["confirmed"] = "confirmed"
+    trial: Count
+    repeat: Count  # which of its further trainings
+    accuracy: Share  # 0 when it failed
+    reward: Finite
+    curve: tuple[Share, ...] = ()
+    seconds: Seconds = 0.0
+    worker: str = ""
+    failure: Failure | None = None
+    time: Seconds = field(default_factory=time.time)
+
+
+Record = Resumed | Ask | Retry | Outcome | Exhausted | Confirmed
 HEADER = TypeAdapter(Header)
 _Record = Annotated[Record, Field(discriminator="event")]
 RECORD: TypeAdapter[Record] = TypeAdapter(_Record)

@@ -4,14 +4,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from mnas import export, report
+from mnas import export
 from mnas.config import Config
 from mnas.log import read
+from mnas.recommend import promising
 from search_space import Architecture, Genotype, InputError, Space
 from search_space.errors import require_known
 from search_space.zoo import ZOO
 
-FROM_RUN = 10  # networks taken from an earlier run, the best
+FROM_RUN = 10  # networks taken from an earlier run, the most promising
 
 
 def genotypes(config: Config, space: Space) -> list[Genotype]:
@@ -52,7 +53,7 @@ def _encoded(space: Space, name: str) -> list[Genotype]:
         log = read(path)
         outside = InputError(f"{name}: no trial has an accuracy yet")
         inside = []
-        for row in report.best(log, FROM_RUN):
+        for row in promising(log, FROM_RUN):
             try:
                 inside.append(space.encode(log.architecture(row.trial)))
             except InputError as error:

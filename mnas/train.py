@@ -19,6 +19,7 @@ from tabulate import tabulate
 from mnas import __version__, export, journal, report
 from mnas.config import Config
 from mnas.log import TRAINING, Log, Session
+from mnas.recommend import promising
 from runners import checkpoint
 from runners.base import Train
 from runners.checkpoint import Moment, Record
@@ -129,12 +130,12 @@ def read(run: Path, *, trusted: bool = False) -> TrainingRun:
 
 
 def trials(log: Log, top: int) -> list[dict[str, Any]]:
-    """Return the specs of a search's networks of highest reward, the best first.
+    """Return the specs of a search's most promising networks, the best first.
 
     Raises:
         InputError: when there are fewer.
     """
-    found = report.best(log, top)
+    found = promising(log, top)
     require(len(found) == top, "top", top, f"1 to {len(found)}, the networks of {log.run} that have an accuracy")
     return [export.trial_spec(log, row.trial) for row in found]
 

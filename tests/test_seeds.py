@@ -8,6 +8,7 @@ import pytest
 from mnas import export
 from mnas.config import Config
 from mnas.log import Log
+from mnas.recommend import promising
 from mnas.search import resume, search
 from mnas.seeds import FROM_RUN, genotypes
 from search_space import InputError
@@ -42,9 +43,8 @@ def test_a_spec_is_found_too(tmp_path: Path) -> None:
 
 def test_the_best_of_an_earlier_run_are_tried_first_and_once(earlier: Log, tmp_path: Path) -> None:
     log = search(config(search={"init": str(earlier.run), "seed": 9}), tmp_path / "run")
-    best = sorted(earlier.outcomes.values(), key=lambda outcome: -outcome.reward)
-    first = {log.asks[trial].digest for trial in range(FROM_RUN)}
-    assert first == {earlier.asks[outcome.trial].digest for outcome in best[:FROM_RUN]}
+    best = {row.digest for row in promising(earlier, FROM_RUN)}
+    assert {log.asks[trial].digest for trial in range(FROM_RUN)} == best
 
 
 @pytest.mark.parametrize("name", ["random", "evolution", "ppo", "ppo-mnasnet", "bayesian"])
