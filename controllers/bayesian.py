@@ -37,7 +37,7 @@ class Bayesian:
         *,
         start: int = 20,  # random trials told before the first prediction
         kappa: float | None = None,  # √ln |space|: the more networks, the more of them look good by chance
-        elite: int = 4,  # networks believed best, from which proposals are looked for
+        elite: int = 6,  # networks believed best, from which proposals are looked for
         rounds: int = 3,
         capacity: int = 400,  # trials the model holds
     ) -> None:
@@ -75,11 +75,6 @@ class Bayesian:
         """Let the predictor know."""
         self._predictor.tell(reward)
         self._told += 1
-
-    def believed(self, count: int) -> list[Genotype]:
-        """Return the told networks of highest expected reward, the best first."""
-        with threadpool_limits(1):
-            return self._predictor.believed()[:count]
 
     def _propose(self, rng: np.random.Generator) -> Genotype | None:
         believed = self._predictor.believed()

@@ -78,7 +78,8 @@ class Encoder:
 
 def _bell(products: Array, a: Array, b: Array, width: float) -> Array:
     """Return exp(−|a − b|² / width) for vectors and their products: `[N, M]`, `[N, F]`, `[M, F]` to `[N, M]`."""
-    bells: Array = np.exp(products * (2 / width))
+    bells: Array = products * (2 / width)
+    np.exp(bells, out=bells)
     bells *= np.exp(-(a**2).sum(1) / width)[:, None]
     bells *= np.exp(-(b**2).sum(1) / width)
     return bells
@@ -90,14 +91,15 @@ def _terms(a: Features, b: Features) -> list[Array]:
     cost, order = a.cost @ b.cost.T, a.order @ b.order.T
     same = a.choice @ b.choice.T  # how many answers are equal
     returns = _bell(cost, a.cost, b.cost, 8)
-    fewer = np.exp(-np.arange(decisions, -1, -1) / 8)[np.rint(same).astype(np.int64)]
+    local = np.exp(-np.arange(decisions, -1, -1) / 8)[(same + 0.5).astype(np.intp)]
+    local *= (returns * returns) ** 2
     return [
         cost / a.cost.shape[1],
         returns,
         order / decisions,
         same / decisions,
         _bell(order, a.order, b.order, decisions),
-        (returns * returns) ** 2 * fewer,
+        local,
         (same == decisions).astype(float),
     ]
 
@@ -109,7 +111,11 @@ def _variances(a: Features) -> list[Array | float]:
 
 def _covariance(a: Features, b: Features, weights: Array) -> Array:
     """Return the covariance of accuracies without noise; the constant 1 stands for the unknown mean."""
-    return 1 + sum(weight * term for weight, term in zip(weights, _terms(a, b), strict=True))  # type: ignore[no-any-return]
+    covariance = np.ones((len(a.cost), len(b.cost)))
+    for weight, term in zip(weights, _terms(a, b), strict=True):
+        term *= weight  # in place: making arrays takes as long as filling them
+        covariance += term
+    return covariance
 
 
 def learn(features: Features, targets: Array, *, exact: bool = False) -> Array:

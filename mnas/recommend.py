@@ -5,13 +5,15 @@ is taken whose reward is expected to be highest if its network were trained many
 says the share of draws from the posterior in which it is the best.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from controllers.base import Array, Problem
 from mnas.log import Confirmed, Log, Outcome
 from mnas.report import Row, best, row
-from search_space import Space
+from search_space import Genotype, Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
 DRAWS = 10_000
@@ -42,26 +44,39 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
     measured = [o for _, o in sorted(log.outcomes.items()) if o.failure is None and o.reused_from is None]
     if len(measured) < LEAST or type(log.space) is not Space:
         return []
-    from threadpoolctl import threadpool_limits
+    from controllers.predictor import chosen  # scipy: half a second
 
-    from controllers.predictor import Predictor, chosen  # scipy: half a second
-
-    predictor = Predictor(log.config().problem(log.space), CAPACITY)
     believable = [measured[place] for place in chosen(np.array([o.reward for o in measured]), CAPACITY)]
     trainings: list[Outcome | Confirmed] = [*believable, *(log.confirmed.values() if confirmed else ())]
-    for training in trainings:
-        predictor.ask(log.asks[training.trial].genotype)
-    predictor.tell(*(training.reward for training in trainings))
-    with threadpool_limits(1):  # matrices this small gain nothing by more
-        genotypes = predictor.believed()[:CANDIDATES]
-        expected, covariance = predictor.joint(genotypes)
-        draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
+    told = [(log.asks[each.trial].genotype, each.reward) for each in trainings]
+    genotypes, expected, covariance = believed(log.config().problem(log.space), told)
+    draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
     chances = np.bincount(draws.argmax(1), minlength=len(genotypes)) / DRAWS
     first = {log.asks[outcome.trial].genotype: outcome for outcome in reversed(believable)}
     return [
         Recommended(row(log, first[genotype].trial), float(mean), float(np.sqrt(variance)), float(chance))
         for genotype, mean, variance, chance in zip(genotypes, expected, covariance.diagonal(), chances, strict=True)
     ][:count]
+
+
+def believed(problem: Problem, told: Sequence[tuple[Genotype, float]]) -> tuple[list[Genotype], Array, Array]:
+    """Return the networks of highest expected reward, N at most CANDIDATES, with means and covariance. `[N]`, `[N, N]`
+
+    Args:
+        problem: what was searched.
+        told: trainings, in the order they were asked, and their rewards.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from controllers.predictor import Predictor
+
+    predictor = Predictor(problem, CAPACITY)
+    for genotype, _ in told:
+        predictor.ask(genotype)
+    predictor.tell(*(reward for _, reward in told))
+    with threadpool_limits(1):  # matrices this small gain nothing by more
+        genotypes = predictor.believed()[:CANDIDATES]
+        return genotypes, *predictor.joint(genotypes)
 
 
 def promising(log: Log, count: int, *, confirmed: bool = True) -> list[Row]:
