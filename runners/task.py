@@ -7,6 +7,7 @@ import torch
 
 from runners.data import DataSet, open_data
 from runners.images import Images, split
+from runners.memory import keep_freed
 from runners.recipe import Recipe
 from runners.training import Normalise, Training
 from search_space.architecture import Architecture
@@ -83,12 +84,13 @@ class ImageTask:
         return Normalise.of(self.images[0])
 
     def prepare(self) -> None:
-        """Pin the threads and read the data.
+        """Pin threads and memory, and read the data.
 
         Raises:
             InputError: when the data can't be read.
         """
         self.check_device()
+        keep_freed()
         torch.set_num_threads(self.threads)
         _ = self._normalise
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search_space.architecture import Activation, Architecture, Block
+from search_space.depthwise import DepthwiseConv2d
 
 _ACTIVATIONS: dict[Activation, type[nn.ReLU] | type[nn.ReLU6] | type[nn.SiLU]] = {
     "relu": nn.ReLU,
@@ -60,7 +61,7 @@ class ResidualBlock(nn.Sequential):
             return residual
         if self.training and self.block.drop_connect:
             keep = 1 - self.block.drop_connect
-            residual = residual * torch.empty_like(residual[:, :1, :1, :1]).bernoulli_(keep) / keep
+            residual = residual * torch.empty_like(residual[:, :1, :1, :1]).bernoulli_(keep).div_(keep)
         return residual + self._shortcut(x)
 
     def _shortcut(self, x: Tensor) -> Tensor:
@@ -96,11 +97,13 @@ class Network(nn.Module):
         self.classifier = nn.Linear(ends.head_channels, ends.classes)
         self.apply(_initialise)
 
-    def _conv(self, kernel: int, ins: int, outs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    def _conv(self, kernel: int, ins: int, outs: int, stride: int = 1, *, depthwise: bool = False) -> nn.Conv2d:
         # At stride 1 both paddings are one: an odd kernel has as much on either side.
         if self.architecture.padding == "same" and stride > 1:
-            return SameConv2d(ins, outs, kernel, stride, groups=groups, bias=False)
-        return nn.Conv2d(ins, outs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+            return SameConv2d(ins, outs, kernel, stride, groups=ins if depthwise else 1, bias=False)
+        if depthwise:
+            return DepthwiseConv2d(ins, kernel, stride)
+        return nn.Conv2d(ins, outs, kernel, stride, padding=kernel // 2, bias=False)
 
     def _bn(self, channels: int) -> nn.BatchNorm2d:
         return nn.BatchNorm2d(channels, eps=self.architecture.bn_eps, momentum=self._bn_momentum)
@@ -129,12 +132,12 @@ class Network(nn.Module):
         elif block.op == "identity":
             add("conv", 1, self._conv(1, ins, outs, block.stride), act=False)
         elif block.op == "sepconv":
-            add("conv_dw", 1, self._conv(block.kernel, mid, mid, block.stride, groups=mid))
+            add("conv_dw", 1, self._conv(block.kernel, mid, mid, block.stride, depthwise=True))
             add_se(mid)
             add("conv_pw", 2, self._conv(1, mid, outs), act=False)
         else:
             add("conv_pw", 1, self._conv(1, ins, mid))
-            add("conv_dw", 2, self._conv(block.kernel, mid, mid, block.stride, groups=mid))
+            add("conv_dw", 2, self._conv(block.kernel, mid, mid, block.stride, depthwise=True))
             add_se(mid)
             add("conv_pwl", 3, self._conv(1, mid, outs), act=False)
         return layers
