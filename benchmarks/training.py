@@ -1,0 +1,230 @@
+"""How fast a child trains on one core: our loop beside the plain one and a timm-like one, and what each step gave.
+
+    python -m benchmarks.training [--rounds 3] [--child b0-half …] [--data ../shared/data/cifar10]
+
+Each loop trains the same network on the same images with the same recipe (SGD, batch 64; 16 at 224 pixels), one thread
+a process, in processes of its own that take turns; images per CPU second, the median of the rounds and their range.
+`plain` is what most people write: PIL transforms an image, contiguous float32, `.item()` in every step. `timm-like`
+collates bytes, normalises a batch at once and is channels-last. The rows from `plain` to `mnas` add one thing each.
+`plain, 2 threads` is the loop as torch's default would run it here, by the clock. Peak is a 1024² matrix product in
+the same process; its share counts 6 floating-point operations a multiply-add of a trained image.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+import click
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from tabulate import tabulate
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from runners.data import Cifar10
+from runners.images import Images
+from runners.memory import keep_freed
+from runners.recipe import Recipe
+from runners.training import Normalise, Training
+from search_space import Architecture, Stage
+from search_space.cost import cost
+from search_space.depthwise import DepthwiseConv2d
+from search_space.network import build
+from search_space.zoo import ZOO
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 6.0  # of CPU that a loop trains a child for, once warm
+
+
+def _small(stages: str, stem: int = 16, head: int = 640) -> Architecture:
+    parsed = tuple(map(Stage.parse, stages.split()))
+    return dataclasses.replace(
+        ZOO["efficientnet-b0"],
+        stages=parsed,
+        stem_channels=stem,
+        head_channels=head,
+        stem_stride=1,
+        resolution=32,
+        classes=10,
+    )
+
+
+CHILDREN = {
+    "b0-half": _small(
+        "ds_r1_k3_s1_c8_se0.25 ir_r2_k3_s2_e6_c16_se0.25 ir_r2_k5_s2_e6_c24_se0.25 ir_r3_k3_s2_e6_c40_se0.25 "
+        "ir_r3_k5_s1_e6_c56_se0.25 ir_r4_k5_s2_e6_c96_se0.25 ir_r1_k3_s1_e6_c160_se0.25"
+    ),
+    "3x3": _small("ds_r1_k3_s1_c8 ir_r2_k3_s2_e3_c16 ir_r3_k3_s2_e3_c32 ir_r3_k3_s1_e6_c48 ir_r2_k3_s2_e6_c80"),
+    "5x5": _small("ds_r1_k5_s1_c8 ir_r3_k5_s2_e6_c16 ir_r3_k5_s2_e6_c24 ir_r4_k5_s1_e6_c32 ir_r3_k5_s2_e6_c48"),
+    "b0 at 224": dataclasses.replace(ZOO["efficientnet-b0"], classes=10),
+}
+
+
+class _PerImage(Dataset[tuple[Tensor, int]]):
+    """Crop and flip one PIL image at a time; to floats at once, or as bytes that are normalised a batch at a time."""
+
+    def __init__(self, images: Images, normalise: Normalise, size: int, *, floats: bool) -> None:
+        self.pixels, self.labels = images.batch(np.arange(len(images)))
+        self.mean, self.std = (t[:, None, None] for t in (normalise.mean, normalise.std))
+        self.size, self.floats = size, floats
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = Image.fromarray(self.pixels[index].transpose(1, 2, 0))
+        if self.size != image.width:
+            image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        left, top = np.random.randint(0, 9, 2)
+        image = ImageOps.expand(image, 4).crop((left, top, left + self.size, top + self.size))
+        if np.random.rand() < 0.5:
+            image = ImageOps.mirror(image)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        if self.floats:
+            pixels = (pixels.contiguous().float().div(255) - self.mean) / self.std
+        return pixels, int(self.labels[index])
+
+
+def _plain(network: nn.Module) -> nn.Module:
+    """Take our gradient of depthwise convolutions away."""
+    for layer in network.modules():
+        if isinstance(layer, DepthwiseConv2d):
+            layer.__class__ = nn.Conv2d
+    return network
+
+
+def _loop(
+    architecture: Architecture, images: Images, batch: int, *, last: bool, batched: bool, fused: bool, strips: bool
+) -> Iterator[int]:
+    """Train a child, a step each time it is asked; yield the images of a step."""
+    network = build(architecture)
+    network = (network if strips else _plain(network)).train()
+    if last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    normalise, size = Normalise.of(images), architecture.resolution
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, fused=fused)
+    loader = DataLoader(_PerImage(images, normalise, size, floats=not batched), batch, shuffle=True, drop_last=True)
+    running = 0.0
+    while True:
+        for pixels, labels in loader:
+            inputs = pixels
+            if batched:
+                inputs = pixels.float().div_(255).sub_(normalise.mean[:, None, None]).div_(normalise.std[:, None, None])
+            if last:
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+            loss = functional.cross_entropy(network(inputs), labels, label_smoothing=0.1)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if not fused:
+                running += loss.item()
+            yield batch
+
+
+def _ours(architecture: Architecture, images: Images, batch: int, *, strips: bool = True) -> Iterator[int]:
+    """Train a child by the product's own loop, a step each time it is asked."""
+    network = build(architecture)
+    network = network if strips else _plain(network)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    recipe = Recipe(batch_size=batch, pad=4, flip=True)
+    training = Training(network, recipe, normalise=Normalise.of(images), size=architecture.resolution, seed=0)
+    order = np.random.default_rng(0).permutation(len(images))
+    network.train()
+    generator = torch.Generator().manual_seed(0)
+    while True:
+        for start in range(0, len(images) - batch + 1, batch):
+            training._step(*images.batch(order[start : start + batch]), generator)
+            yield batch
+
+
+def _kept(steps: Iterator[int]) -> Iterator[int]:
+    keep_freed()
+    return steps
+
+
+Make = Callable[[Architecture, Images, int], Iterator[int]]
+LOOPS: dict[str, Make] = {
+    "plain": lambda a, i, b: _loop(a, i, b, last=False, batched=False, fused=False, strips=False),
+    "+ channels last": lambda a, i, b: _loop(a, i, b, last=True, batched=False, fused=False, strips=False),
+    "+ fused optimizer, no .item()": lambda a, i, b: _loop(a, i, b, last=True, batched=False, fused=True, strips=False),
+    "+ data a batch at a time": lambda a, i, b: _ours(a, i, b, strips=False),
+    "+ depthwise gradients in strips": _ours,
+    "+ freed memory kept: mnas": lambda a, i, b: _kept(_ours(a, i, b)),
+    "timm-like": lambda a, i, b: _loop(a, i, b, last=True, batched=True, fused=False, strips=False),
+    "plain, 2 threads": lambda a, i, b: _loop(a, i, b, last=False, batched=False, fused=False, strips=False),
+}
+
+
+def _peak() -> float:
+    """Return the GFLOP a CPU second of a large matrix product."""
+    a = torch.randn(1024, 1024)
+    torch.mm(a, a)
+    began, count = time.process_time(), 0
+    while time.process_time() - began < 0.5:
+        torch.mm(a, a)
+        count += 1
+    return count * 2 * 1024**3 / (time.process_time() - began) / 1e9
+
+
+def _measure(name: str, child: str, data: str) -> dict[str, float]:
+    """Train a child in this process; return images a second, and the peak."""
+    threads = 2 if name.endswith("2 threads") else 1
+    clock = time.perf_counter if threads > 1 else time.process_time
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    images = Cifar10(data).read("train").take(np.arange(2000))
+    steps = LOOPS[name](CHILDREN[child], images, 16 if "224" in child else 64)
+    next(steps), next(steps)
+    began, seen = clock(), 0
+    while clock() - began < SECONDS:
+        seen += next(steps)
+    return {"speed": seen / (clock() - began), "peak": _peak() / threads}
+
+
+@click.command()
+@click.option("--data", default=str(ROOT.parent / "shared" / "data" / "cifar10"), help="Of CIFAR-10.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--child", "children", type=click.Choice(list(CHILDREN)), multiple=True, default=list(CHILDREN))
+@click.option("--only", nargs=2, hidden=True, help="Measure one loop and child, in this process.")
+def main(data: str, rounds: int, children: tuple[str], only: tuple[str, str] | None) -> None:
+    """Let the loops take turns, and print what they reached."""
+    if only:
+        click.echo(json.dumps(_measure(*only, data)))
+        return
+    for child in children:
+        found: dict[str, list[float]] = {name: [] for name in LOOPS}
+        peaks = []
+        for _ in range(rounds):
+            for name in LOOPS:
+                command = [sys.executable, "-m", "benchmarks.training", "--data", data, "--only", name, child]
+                threads = {"OMP_NUM_THREADS": "2" if name.endswith("2 threads") else "1"}
+                done = subprocess.run(command, cwd=ROOT, env=os.environ | threads, check=True, capture_output=True)
+                measured = json.loads(done.stdout)
+                found[name].append(measured["speed"])
+                peaks.append(measured["peak"])
+        plain, timm, macs = median(found["plain"]), median(found["timm-like"]), cost(CHILDREN[child]).macs
+        rows = [
+            [
+                name,
+                f"{median(speeds):.1f}",
+                f"{min(speeds):.1f} to {max(speeds):.1f}",
+                f"{median(speeds) / plain:.2f}",
+                f"{median(speeds) / timm:.2f}",
+                f"{median(speeds) * macs * 6e-9 / median(peaks):.0%}",
+            ]
+            for name, speeds in found.items()
+        ]
+        headers = [f"{child}, {macs / 1e6:.1f}M MACs", "images/s", "range", "/ plain", "/ timm-like", "of peak"]
+        click.echo(tabulate(rows, headers, disable_numparse=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
