@@ -257,6 +257,7 @@ def test_merged_bars_lose_no_trial_and_no_time(steps: list[tuple[float, float]],
         now += gap + took
     bars = timeline.merged(spans, least)
     assert sum(count for *_, count in bars) == len(spans)
+    assert len(bars) <= now / least + 1
     assert (bars[0][0], bars[-1][1]) == (round(spans[0][0], 2), round(spans[-1][1], 2))
     for start, end, trial in spans:
         assert any(b[0] - 0.01 <= start and end <= b[1] + 0.01 and b[2] <= trial < b[2] + b[3] for b in bars)

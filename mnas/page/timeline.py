@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mnas.log import Log, Outcome, Retry
 
 LANES = 40  # workers drawn
-BARS = 8000  # in all, about: shorter ones are drawn as one
+BARS = 8000  # in all, at most about
 MARKS = 400
 
 Times = NDArray[np.float64]
@@ -54,7 +54,7 @@ def timeline(log: Log) -> dict[str, Any] | None:
     for place in np.argsort(starts, kind="stable").tolist():
         span = float(starts[place]), float(ends[place]), attempts[place].trial
         lanes.setdefault(attempts[place].worker, []).append(span)
-    drawn, end = list(lanes)[:LANES], clock.end
+    drawn, end = sorted(lanes, key=lambda worker: (len(worker), worker))[:LANES], clock.end
     least = end * max(len(drawn) / BARS, 1 / 1000)
     failed = [
         [drawn.index(each.worker), round(second, 2), each.trial, each.failure.kind, isinstance(each, Retry)]
@@ -75,10 +75,10 @@ def timeline(log: Log) -> dict[str, Any] | None:
 
 
 def merged(spans: list[Span], least: float) -> list[list[float]]:
-    """Return `[start, end, first trial, trials]`, with neighbours too short to be seen apart as one."""
+    """Return `[start, end, first trial, trials]`, with those as one that start too close to be seen apart."""
     bars: list[list[float]] = []
     for start, end, trial in spans:
-        if bars and start - bars[-1][1] < least and end - start < least:
+        if bars and start - bars[-1][0] < least:
             bars[-1][1:] = [max(end, bars[-1][1]), bars[-1][2], bars[-1][3] + 1]
         else:
             bars.append([start, end, trial, 1])
