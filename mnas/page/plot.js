@@ -57,7 +57,7 @@ function frame(place, { height, x, y, left = 58, right = 26, top = 14, label }) 
   const across = scale(x.low, x.high, box.left, box.right);
   const up = scale(y.low, y.high, box.bottom, box.top);
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label });
-  const [xs, ys] = [ticks(across.low, across.high, width / 90, x.whole), ticks(up.low, up.high, height / 55)];
+  const [xs, ys] = [ticks(across.low, across.high, width / 70, x.whole), ticks(up.low, up.high, height / 45)];
   for (const value of y.plain ? [] : ys.found) {
     root.append(svg("line", { class: "grid", x1: box.left, x2: box.right, y1: up(value), y2: up(value) }));
     root.append(svg("text", { x: box.left - 7, y: up(value) + 4, "text-anchor": "end" }, value.toFixed(ys.digits)));

@@ -23,15 +23,19 @@ function isoRewards(chart) {
   const rewards = done.map((trial) => data.reward_of[trial]);
   const [low, high] = bulk(rewards);
   const values = ticks(low, high + (high - low) * 0.5, 9);
+  let above = Infinity; // where the last value above the frame stands: they go to the left
   for (const reward of values.found) {
     const points = Array.from({ length: 121 }, (_, place) => [at(place), 100 * accuracyFor(reward, ratio(at(place)))]);
     const seen = points.filter(([, accuracy]) => y(accuracy) >= box.top && y(accuracy) <= box.bottom);
     if (seen.length < 2) continue;
-    chart.inside.append(svg("path", { class: "iso", d: path(seen, x, y) }));
+    chart.inside.append(svg("path", { class: "iso", d: path(points, x, y) }));
     // Its value stands at the right, or where it leaves through the top.
     const [px, py] = [x(seen[seen.length - 1][0]), y(seen[seen.length - 1][1])];
-    const place = px > box.right - 4 ? { x: box.right + 6, y: py + 4 } : { x: px, y: box.top - 4, "text-anchor": "middle" };
-    if (py < box.bottom - 8) chart.root.append(svg("text", place, reward.toFixed(values.digits)));
+    const right = px > box.right - 4;
+    if (py > box.bottom - 8 || (!right && above - px < 34)) continue;
+    if (!right) above = px;
+    const place = right ? { x: box.right + 6, y: py + 4 } : { x: px, y: box.top - 10, "text-anchor": "middle" };
+    chart.root.append(svg("text", place, reward.toFixed(values.digits)));
   }
   chart.root.append(svg("text", { x: chart.width, y: 11, "text-anchor": "end" }, "equal reward"));
 }
