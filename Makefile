@@ -1,4 +1,4 @@
-# make search   set up, run the quick start, show and scale what it found
+# make search   set up, run the quick start, show and scale what it found, write a page about it
 # make test     set up and run the tests
 # make check    set up, then format, lint, types, import contracts
 
@@ -17,6 +17,8 @@ search: $(VENV)/ready
 	$(BIN)/mnas export $(RUN) -o $(RUN)/b0.json
 	@echo
 	$(BIN)/mnas scale $(RUN)/b0.json --table efficientnet -o $(RUN)/scaled
+	@echo
+	$(BIN)/mnas report $(RUN) -o $(RUN)/report.html
 
 test: $(VENV)/ready
 	$(BIN)/pytest -n 2 --dist worksteal

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mnas import __version__, coefficients, config, confirm, describe, export, log, recommend, report, train
+from mnas import __version__, coefficients, config, confirm, describe, export, log, page, recommend, report, train
 from mnas.log import Log
 from mnas.progress import Live, LiveTraining
 from mnas.search import resume as resume_search
@@ -191,6 +191,19 @@ def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
         click.echo(json.dumps(report.summary(found, top) | {"recommended": recommended}, indent=1))
     else:
         _show(found, top)
+
+
+@main.command("report")
+@click.argument("run", type=_PATH)
+@click.option("-o", "--output", type=_PATH, required=True, help="The HTML file to write.")
+@click.option("--compare", type=_PATH, metavar="RUN", help="Draw another search, best a random one, beside it.")
+def write_report(run: Path, output: Path, compare: Path | None) -> None:
+    """Write a search as one HTML file to send around: what was asked, what was found, how it got there.
+
+    It opens offline, for a reader who has never seen mnas, and holds its own charts.
+    """
+    page.write(log.read(run), output, log.read(compare) if compare else None)
+    click.echo(f"{output}: {output.stat().st_size / 1000:,.0f} KB; it opens in any browser, offline")
 
 
 @main.command("export")

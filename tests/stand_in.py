@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ class Arithmetic:
         time.sleep(self.sleep * rng.random())
         accuracy = float(rng.random())
         return Result(job.trial, accuracy, (accuracy / 2, accuracy))
+
+
+class Timed(Arithmetic):
+    """Says that it took a time, and takes none."""
+
+    def __call__(self, job: Job) -> Result:
+        return replace(super().__call__(job), seconds=0.001)
 
 
 class Faulty(Arithmetic):

@@ -49,6 +49,11 @@ def test_inspect_draws_a_picture(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_report_writes_a_page(run: Path, tmp_path: Path) -> None:
+    assert "KB; it opens in any browser, offline" in good("report", run, "-o", tmp_path / "x.html")
+    assert (tmp_path / "x.html").read_text().startswith("<!DOCTYPE html>")
+
+
 def test_the_chain_from_a_run_to_b7(run: Path, tmp_path: Path) -> None:
     assert "validation accuracy" in good("export", run, "-o", tmp_path / "b0.json")
     table = good("scale", tmp_path / "b0.json", "--table", "efficientnet", "-o", tmp_path / "scaled")
@@ -94,6 +99,7 @@ def test_every_verb_has_help() -> None:
         "export",
         "import-weights",
         "inspect",
+        "report",
         "resume",
         "scale",
         "scale-search",
@@ -107,11 +113,12 @@ def test_every_verb_has_help() -> None:
 
 
 def test_verbs_that_train_nothing_import_neither_torch_nor_ray(run: Path, tmp_path: Path) -> None:
-    spec = tmp_path / "b0.json"
+    spec, page = tmp_path / "b0.json", tmp_path / "x.html"
     program = f"""
 import sys
 from mnas.cli import main
-for arguments in (["inspect", {str(run)!r}], ["export", {str(run)!r}, "-o", {str(spec)!r}],
+for arguments in (["inspect", {str(run)!r}], ["report", {str(run)!r}, "-o", {str(page)!r}],
+                  ["export", {str(run)!r}, "-o", {str(spec)!r}],
                   ["scale", {str(spec)!r}, "--phi", "1"], ["space", "quickstart", "-n", "10"], ["zoo"]):
     main(arguments, standalone_mode=False)
     assert not {{"torch", "ray", "pandas", "matplotlib"}} & set(sys.modules), arguments
@@ -138,6 +145,8 @@ for arguments in (["inspect", {str(run)!r}], ["export", {str(run)!r}, "-o", {str
         (["scale", "nowhere.json", "--phi", "1"], "nowhere.json: no such file"),
         (["scale", "mnas", "--phi", "1"], "mnas: a folder; takes a spec, which mnas export makes of a run"),
         (["inspect"], "Missing argument 'RUN'"),
+        (["report", "nowhere", "-o", "x.html"], "nowhere: no run directory; it holds no journal.jsonl"),
+        (["report", "nowhere"], "Missing option '-o'"),
         (["inspect", "nowhere", "--top", "-2"], "Invalid value for '--top'"),
         (["serach"], "No such command 'serach'"),
         (["zoo", "-o", "x.json"], "zoo: -o x.json takes the name of a network too"),

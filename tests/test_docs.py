@@ -51,7 +51,7 @@ def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> N
         done = mnas(*command, cwd=here)
         assert done.returncode == 0, (command, done.stderr)
         ran.add(command[0])
-    assert ran == {"inspect", "export", "import-weights", "scale", "space", "zoo"}
+    assert ran == {"inspect", "report", "export", "import-weights", "scale", "space", "zoo"}
 
 
 def test_the_readmes_searches_are_of_shipped_configurations_and_known_options() -> None:
