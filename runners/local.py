@@ -1,7 +1,8 @@
 """Jobs on this machine: in this process, or in worker processes that stay warm.
 
-A worker process imports torch and reads the data once, then trains one child after the other. It
-ends with its parent, whatever ends that. Its output goes to a log file of its own.
+A worker process imports torch once, then trains one child after the other. Data that fit in memory are read
+once, and all workers see the same copy. A worker ends with its parent, whatever ends that; its output goes
+to a log file of its own.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from runners.base import DivergenceError, Evaluate, Failure, Job, Result
+from runners.sharing import Shared
 from search_space.errors import InputError, require
 
 logger = logging.getLogger("mnas")
@@ -119,15 +121,15 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(pipe: Connection, log: Path | None, name: str) -> None:
-    """Be a worker: receive the evaluation, say that it is ready, then receive jobs and send results."""
+def _work(shared: Shared, pipe: Connection, log: Path | None, name: str) -> None:
+    """Be a worker: make the evaluation ready, say that it is, then receive jobs and send results."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sink = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
-    evaluate: Evaluate = pipe.recv()
     try:
+        evaluate: Evaluate = shared.take()
         evaluate.prepare()
     except InputError as error:
         pipe.send(str(error))
@@ -166,6 +168,7 @@ class ProcessPool:
         self._waiting: deque[Job] = deque()
         self._pool: list[_Worker] = []
         self._failed_starts = 0  # in a row
+        self._shared: Shared | None = None  # the evaluation, once there are workers
 
     def _start(self, name: str) -> _Worker:
         log = None
@@ -174,12 +177,15 @@ class ProcessPool:
             if self._logs.is_symlink():
                 raise InputError(f"{self._logs}: a link; a run directory's files may not lead elsewhere")
             log = self._logs / f"{name}.log"
+        if self._shared is None:
+            if share := getattr(self._evaluate, "share", None):
+                share()
+            self._shared = Shared(self._evaluate)
         ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=_work, args=(theirs, log, name), name=f"mnas-worker-{name}", daemon=True)
+        arguments = self._shared, theirs, log, name
+        process = _SPAWN.Process(target=_work, args=arguments, name=f"mnas-worker-{name}", daemon=True)
         process.start()
         theirs.close()  # so that the pipe ends when the worker does
-        with contextlib.suppress(OSError):  # it died at once; `_collect` will see that
-            ours.send(self._evaluate)
         return _Worker(process, ours, name)
 
     def submit(self, job: Job) -> None:
@@ -272,6 +278,9 @@ class ProcessPool:
         for worker in self._pool:
             worker.end()
         self._pool = []
+        if self._shared:
+            self._shared.close()
+            self._shared = None
 
 
 def local(

@@ -110,3 +110,16 @@ def few() -> Space:
     """A space of 16 genotypes that build 16 networks."""
     whole = tiny()
     return Space(whole.template, whole.decisions[:3])
+
+
+class Lender(Arithmetic):
+    """Its accuracy is the share of its array that arrived as it was made, in shared memory that can't be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.array = np.arange(3 << 20, dtype=np.int32)
+
+    def __call__(self, job: Job) -> Result:
+        right = (self.array == np.arange(3 << 20)).mean()
+        shared = "/memfd:mnas" in Path("/proc/self/maps").read_text() and not self.array.flags.writeable
+        return Result(job.trial, float(right) * shared)

@@ -12,7 +12,7 @@ import pytest
 from runners.local import InProcess, ProcessPool, local
 from search_space import InputError
 from tests.conftest import ROOT, alive, wait_for
-from tests.stand_in import Arithmetic, Faulty, Forking, Unprepared
+from tests.stand_in import Arithmetic, Faulty, Forking, Lender, Unprepared
 from tests.test_runners import jobs, run
 
 
@@ -84,6 +84,15 @@ def test_workers_stay_warm(tmp_path: Path) -> None:
         before = pool._pool[0].process.pid
         run(pool, 5)
         assert pool._pool[0].process.pid == before
+    finally:
+        pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_see_one_copy_of_the_data_and_can_not_write_to_it() -> None:
+    pool = ProcessPool(Lender(), workers=2)
+    try:
+        assert [accuracy for accuracy, _ in run(pool, 4).values()] == [1.0] * 4
     finally:
         pool.close()
 
