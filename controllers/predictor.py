@@ -242,10 +242,11 @@ class Predictor:
         """Take in that a network is asked."""
         self._asked.append(genotype)
 
-    def tell(self, reward: float) -> None:
-        """Take in the reward of the first trial that was not told."""
-        weighed = self._problem.weigh([self._asked[len(self._accuracies)]])
-        self._accuracies.append(float((reward - weighed.intercept[0]) / weighed.slope[0]))
+    def tell(self, *rewards: float) -> None:
+        """Take in the rewards of the first trials that were not told."""
+        told = len(self._accuracies)
+        weighed = self._problem.weigh(self._asked[told : told + len(rewards)])
+        self._accuracies += ((np.array(rewards) - weighed.intercept) / weighed.slope).tolist()
 
     def __call__(self, genotypes: Sequence[Genotype], kappa: float) -> Array:
         """Return the genotypes' rewards at the mean accuracy and `kappa` standard deviations. `[N]`
@@ -300,11 +301,11 @@ class Predictor:
             self._learnt = milestone
             weighed = self._problem.weigh(self._asked[:milestone])
             rewards = weighed.slope * accuracies[:milestone] + weighed.intercept
-            rows = _chosen(rewards, 400)
+            rows = chosen(rewards, 400)
             self._centre, self._scale = accuracies[:milestone].mean(), accuracies[:milestone].std() + 1e-6
             targets = (accuracies - self._centre) / self._scale
             weights = learn(self._features(rows), targets[rows], exact=self.exact(milestone))
-            self._rows = [*_chosen(rewards, self._capacity), *range(milestone, len(self._asked))]
+            self._rows = [*chosen(rewards, self._capacity), *range(milestone, len(self._asked))]
             features = self._features(self._rows)
             self._posterior = Posterior(features, targets[[row for row in self._rows if row < told]], weights)
         elif self._taken < len(self._asked):
@@ -320,7 +321,7 @@ class Predictor:
         return self._encode(genotypes, self._problem.weigh(genotypes).costs)
 
 
-def _chosen(rewards: Array, count: int) -> list[int]:
+def chosen(rewards: Array, count: int) -> list[int]:
     """Return `count` rows in order: the half of highest reward, and every so many of the others."""
     if len(rewards) <= count:
         return list(range(len(rewards)))

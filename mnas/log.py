@@ -1,142 +1,66 @@
-"""What a journal says: its records, and reading them. Needs no lock; a running search may be read.
+"""What a journal says, and reading it. Needs no lock; a running search may be read, at once or as it goes on.
 
 `RUN/journal.jsonl` begins with a header (the configuration, the space as data, the versions) and then
 tells what happened, in order: a trial was asked, a job was tried again, a trial has its outcome, the
-search was resumed. Nothing in it is code.
+search was resumed. `mnas.records` has the lines.
 
-A last line without its newline was cut off by a crash and is forgotten. Any other line that can't be
-read is an error that names it: guessing would teach the controller something that did not happen.
+A last line without its newline was cut off by a crash, or is being written, and is not read yet. Any other
+line that can't be read is an error that names it: guessing would teach the controller something that did
+not happen.
 """
 
+import contextlib
+import gc
 import json
 import os
-import platform
-import socket
-import time
-from dataclasses import field
+from collections.abc import Iterator
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import ValidationError
 
 from mnas import __version__
 from mnas.config import Config
-from runners import Failure
+from mnas.records import (
+    FORMAT,
+    HEADER,
+    RECORD,
+    RECORDS,
+    Ask,
+    Exhausted,
+    Header,
+    Outcome,
+    Record,
+    Resumed,
+    Retry,
+    Session,
+    to_line,
+)
 from search_space import Architecture, InputError, Space
 from search_space.scaling_space import ScalingSpace
 
-FORMAT = 1
+__all__ = [
+    "NAME",
+    "TRAINING",
+    "Ask",
+    "Exhausted",
+    "Header",
+    "Log",
+    "Outcome",
+    "Reader",
+    "Record",
+    "Resumed",
+    "Retry",
+    "Session",
+    "has_begun",
+    "read",
+    "to_line",
+]
+
 NAME = "journal.jsonl"
 TRAINING = "training.json"  # what a training's run directory has in its place; see mnas.train
-
-_STRICT = ConfigDict(strict=True, extra="forbid")
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-def _versions() -> dict[str, str]:
-    found = {"mnas": __version__, "python": platform.python_version()}
-    for package in ("torch", "numpy", "ray"):
-        try:
-            found[package] = metadata.version(package)  # without importing it
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Session:
-    """Who writes: this process, on this machine, with these versions."""
-
-    pid: int = field(default_factory=os.getpid)
-    host: str = field(default_factory=socket.gethostname)
-    versions: dict[str, str] = field(default_factory=_versions)
-    time: Seconds = field(default_factory=time.time)  # since 1970
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Header:
-    """The first line: what is searched, and how."""
-
-    event: Literal["search"] = "search"
-    format: int = FORMAT
-    config: dict[str, dict[str, Any]]
-    config_digest: str
-    space: dict[str, Any]
-    session: Session = field(default_factory=Session)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Resumed:
-    """The search went on in a new process."""
-
-    event: Literal["resume"] = "resume"
-    session: Session = field(default_factory=Session)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Ask:
-    """The controller proposed a trial."""
-
-    event: Literal["ask"] = "ask"
-    trial: Count
-    genotype: tuple[int, ...]
-    digest: str  # of the architecture
-    macs: Count
-    params: Count
-    time: Seconds = field(default_factory=time.time)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Retry:
-    """A job failed by its machine's fault and is run again."""
-
-    event: Literal["retry"] = "retry"
-    trial: Count
-    failure: Failure
-    worker: str
-    seconds: Seconds
-    time: Seconds = field(default_factory=time.time)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Outcome:
-    """A trial's result and reward: what the controller is told."""
-
-    event: Literal["outcome"] = "outcome"
-    trial: Count
-    accuracy: Share  # of the validation images; 0 when it failed
-    reward: Finite
-    curve: tuple[Share, ...] = ()  # accuracy after each epoch
-    seconds: Seconds = 0.0
-    worker: str = ""
-    failure: Failure | None = None
-    reused_from: Count | None = None  # the earlier trial of the same network, whose result this is
-    time: Seconds = field(default_factory=time.time)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Exhausted:
-    """The controller had nothing left to propose: the search ends with fewer trials than it might have had."""
-
-    event: Literal["exhausted"] = "exhausted"
-    trials: Annotated[int, Field(ge=1)]
-    time: Seconds = field(default_factory=time.time)
-
-
-Record = Resumed | Ask | Retry | Outcome | Exhausted
-_HEADER = TypeAdapter(Header)
-_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="event")])
-
-
-def to_line(record: Header | Record) -> bytes:
-    """Write a record as a journal's line."""
-    return (_HEADER.dump_json(record) if isinstance(record, Header) else _RECORD.dump_json(record)) + b"\n"
+BLOCK = 1 << 20  # bytes read at a time: of a long journal only its records are held, never its text
 
 
 class Log:
@@ -217,16 +141,105 @@ class Log:
             self.outcomes[record.trial] = record
 
 
-def _why(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
-
-
 def has_begun(run: Path) -> bool:
     """Say whether a search was begun in `run`: whether its journal has a whole line."""
     path = run / NAME
-    return path.is_file() and b"\n" in path.read_bytes()
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.readline().endswith(b"\n")
+
+
+class Reader:
+    """Reads a journal as it grows: each call takes in the whole lines that were written since the last one.
+
+    The file is opened anew each time, which is when a network drive shows what others wrote.
+    """
+
+    def __init__(self, run: Path) -> None:
+        if (run / TRAINING).is_file():
+            raise InputError(f"{run}: a training; takes the run directory of a search")
+        self._run, self._path = run, run / NAME
+        self._log: Log | None = None
+        self._lines = 0  # read so far
+
+    def __call__(self) -> Log:
+        """Return the log as the journal's whole lines have it; the same object each time, taken further.
+
+        Raises:
+            InputError: when there is no journal, or a line of it can't be read.
+        """
+        try:
+            with self._path.open("rb") as file, _no_collection():
+                while lines := _whole_lines(file, self._log.size if self._log else 0):
+                    self._take(lines)
+                if self._log and os.fstat(file.fileno()).st_size < self._log.size:
+                    raise InputError(f"{self._path}: shorter than it was; another file has taken its place")
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"{self._run}: no run directory; it holds no {NAME}") from None
+        if self._log is None:
+            raise InputError(f"{self._path}: empty; nothing was searched here yet")
+        return self._log
+
+    def _take(self, block: bytes) -> None:
+        lines = block[:-1].split(b"\n")
+        if self._log is None:
+            self._log = _begin(self._run, lines[0])
+            self._lines, self._log.size = 1, len(lines.pop(0)) + 1
+        for line, record in zip(lines, _records(lines) or self._one_by_one(lines), strict=True):
+            try:
+                self._log.add(record)
+            except InputError as error:
+                raise error.at(f"{self._path}, line {self._lines + 1}: ") from None
+            self._lines += 1
+            self._log.size += len(line) + 1
+
+    def _one_by_one(self, lines: list[bytes]) -> Iterator[Record]:
+        for line in lines:
+            try:
+                yield RECORD.validate_json(line)
+            except ValidationError as error:
+                raise InputError(f"{self._path}, line {self._lines + 1}: {_why(error)}") from None
+
+
+def _records(lines: list[bytes]) -> list[Record] | None:
+    """Return the record of each line, all read at once, which is quicker; None where one can't be read.
+
+    Lines that begin and end with braces can't share a record: where one ended inside an object, the next would
+    have to begin with a quote, and no list in a record takes an object. Of that many records each line has one.
+    """
+    if not all(line.startswith(b"{") and line.endswith(b"}") for line in lines):
+        return None
+    try:
+        records = RECORDS.validate_json(b"[" + b",".join(lines) + b"]")
+    except ValidationError:
+        return None
+    return records if len(records) == len(lines) else None
+
+
+def _whole_lines(file: IO[bytes], start: int) -> bytes:
+    """Return the whole lines of about the next BLOCK bytes from `start`; nothing when there is none yet."""
+    most = BLOCK
+    while True:
+        # From the start of the line each time: what was torn may have been cut off meanwhile and written anew.
+        file.seek(start)
+        content = file.read(most)
+        whole = content.rfind(b"\n") + 1
+        if whole or len(content) < most:
+            return content[:whole]
+        most *= 2
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector from walking through all the records again and again; none is garbage."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def read(run: Path) -> Log:
@@ -235,26 +248,13 @@ def read(run: Path) -> Log:
     Raises:
         InputError: when there is none, or a line of it can't be read.
     """
-    path = run / NAME
-    if (run / TRAINING).is_file():
-        raise InputError(f"{run}: a training; takes the run directory of a search")
-    try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{run}: no run directory; it holds no {NAME}") from None
-    *lines, torn = content.split(b"\n")
-    if not lines:
-        raise InputError(f"{path}: empty; nothing was searched here yet")
-    log = _begin(run, lines[0])
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            log.add(_RECORD.validate_json(line))
-        except ValidationError as error:
-            raise InputError(f"{path}, line {number}: {_why(error)}") from None
-        except InputError as error:
-            raise error.at(f"{path}, line {number}: ") from None
-    log.size = len(content) - len(torn)
-    return log
+    return Reader(run)()
+
+
+def _why(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
 def _begin(run: Path, line: bytes) -> Log:
@@ -271,7 +271,7 @@ def _begin(run: Path, line: bytes) -> Log:
         by = f", written by mnas {versions['mnas']}" if isinstance(versions, dict) and "mnas" in versions else ""
         raise InputError(f"{path}: journal format {data.get('format')!r}{by}; mnas {__version__} reads format {FORMAT}")
     try:
-        log = Log(run, _HEADER.validate_json(line))
+        log = Log(run, HEADER.validate_json(line))
     except ValidationError as error:
         raise InputError(f"{path}, line 1: {_why(error)}") from None
     except InputError as error:

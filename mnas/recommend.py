@@ -1,7 +1,7 @@
 """Which network to export. The best reward told is the best luck, too.
 
-So a Gaussian process (`controllers/predictor.py`) is given the whole journal, whichever controller wrote it, and the
-trial is taken whose reward is expected to be highest if its network were trained many times more. How sure that is
+So a Gaussian process (`controllers/predictor.py`) is given the journal, whichever controller wrote it, and the trial
+is taken whose reward is expected to be highest if its network were trained many times more. How sure that is
 says the share of draws from the posterior in which it is the best.
 """
 
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnas.log import Log
-from mnas.report import Row, best, rows
+from mnas.report import Row, best, row
 from search_space import Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
 DRAWS = 10_000
+CAPACITY = 400  # trials the process is given: of more, the half of highest reward, and others from all times
 LEAST = 8  # trials below which there is nothing to learn from
 
 
@@ -33,25 +34,26 @@ def recommend(log: Log, count: int = 1) -> list[Recommended]:
 
     A coefficient search, whose decision is one of many triples, gives none either.
     """
-    measured = [row for row in rows(log) if row.reused_from is None]
+    measured = [o for _, o in sorted(log.outcomes.items()) if o.failure is None and o.reused_from is None]
     if len(measured) < LEAST or type(log.space) is not Space:
         return []
     from threadpoolctl import threadpool_limits
 
-    from controllers.predictor import Predictor  # scipy: half a second
+    from controllers.predictor import Predictor, chosen  # scipy: half a second
 
-    predictor = Predictor(log.config().problem(log.space))
-    for row in measured:
-        predictor.ask(log.asks[row.trial].genotype)
-        predictor.tell(row.reward)
+    predictor = Predictor(log.config().problem(log.space), CAPACITY)
+    believable = [measured[place] for place in chosen(np.array([o.reward for o in measured]), CAPACITY)]
+    for outcome in believable:
+        predictor.ask(log.asks[outcome.trial].genotype)
+    predictor.tell(*(outcome.reward for outcome in believable))
     with threadpool_limits(1):  # matrices this small gain nothing by more
         genotypes = predictor.believed()[:CANDIDATES]
         expected, covariance = predictor.joint(genotypes)
         draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
     chances = np.bincount(draws.argmax(1), minlength=len(genotypes)) / DRAWS
-    first = {log.asks[row.trial].genotype: row for row in reversed(measured)}
+    first = {log.asks[outcome.trial].genotype: outcome for outcome in reversed(believable)}
     return [
-        Recommended(first[genotype], float(mean), float(np.sqrt(variance)), float(chance))
+        Recommended(row(log, first[genotype].trial), float(mean), float(np.sqrt(variance)), float(chance))
         for genotype, mean, variance, chance in zip(genotypes, expected, covariance.diagonal(), chances, strict=True)
     ][:count]
 

@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tabulate import tabulate
 
 from mnas.journal import is_running
-from mnas.log import Log
+from mnas.log import Log, Outcome
+from runners import Failure
 from search_space import Architecture, InputError
 from search_space.cost import Metric
 from search_space.errors import printable, require
@@ -33,37 +36,69 @@ class Row:
     reused_from: int | None
 
 
+def _succeeded(log: Log) -> list[Outcome]:
+    """Return the outcomes that are no failures, in order of their trials."""
+    in_order = (log.outcomes[trial] for trial in sorted(log.outcomes))
+    return [outcome for outcome in in_order if outcome.failure is None]
+
+
+def row(log: Log, trial: int) -> Row:
+    """Return a trial that has an outcome as a row."""
+    ask, outcome = log.asks[trial], log.outcomes[trial]
+    return Row(
+        trial=trial,
+        accuracy=outcome.accuracy,
+        reward=outcome.reward,
+        macs=ask.macs,
+        params=ask.params,
+        seconds=outcome.seconds,
+        digest=ask.digest,
+        reused_from=outcome.reused_from,
+    )
+
+
 def rows(log: Log) -> list[Row]:
     """Return the trials with an accuracy, in order of their numbers."""
-    return [
-        Row(
-            trial=trial,
-            accuracy=outcome.accuracy,
-            reward=outcome.reward,
-            macs=log.asks[trial].macs,
-            params=log.asks[trial].params,
-            seconds=outcome.seconds,
-            digest=log.asks[trial].digest,
-            reused_from=outcome.reused_from,
-        )
-        for trial, outcome in sorted(log.outcomes.items())
-        if outcome.failure is None
-    ]
+    return [row(log, outcome.trial) for outcome in _succeeded(log)]
 
 
 def best(log: Log, count: int) -> list[Row]:
     """Return the networks of highest reward, each once, the best first; of equals the earlier."""
-    ranked = sorted(rows(log), key=lambda row: (-row.reward, row.trial))
-    return list({row.digest: row for row in reversed(ranked)}.values())[::-1][:count]
+    done = _succeeded(log)
+    top: dict[str, int] = {}  # digest -> trial
+    for place in np.argsort([-outcome.reward for outcome in done], kind="stable").tolist():
+        if len(top) >= count:
+            break
+        trial = done[place].trial
+        top.setdefault(log.asks[trial].digest, trial)
+    return [row(log, trial) for trial in top.values()]
+
+
+def _unbeaten(costs: Sequence[int], accuracies: Sequence[float]) -> list[int]:
+    """Return the places of a Pareto front, the cheapest first; of equals the first."""
+    accuracy = np.array(accuracies)
+    order = np.lexsort((-accuracy, np.array(costs)))  # stable
+    ranked = accuracy[order]
+    before = np.maximum.accumulate(np.concatenate([[-1.0], ranked[:-1]]))  # an accuracy is 0 or more
+    found: list[int] = order[ranked > before].tolist()
+    return found
 
 
 def pareto(trained: Sequence[Row], cost: Metric) -> list[Row]:
     """Return the trials that no other beats in accuracy at the same cost or less, the cheapest first."""
-    front: list[Row] = []
-    for row in sorted(trained, key=lambda row: (getattr(row, cost), -row.accuracy, row.trial)):
-        if not front or row.accuracy > front[-1].accuracy:
-            front.append(row)
-    return front
+    if not trained:
+        return []
+    ordered = sorted(trained, key=attrgetter("trial"))
+    return [ordered[i] for i in _unbeaten([getattr(r, cost) for r in ordered], [r.accuracy for r in ordered])]
+
+
+def front(log: Log) -> list[Row]:
+    """Return the Pareto front of a log's trials; as `pareto` of its rows, without making those."""
+    done, price = _succeeded(log), attrgetter(log.reward.cost)
+    if not done:
+        return []
+    unbeaten = _unbeaten([price(log.asks[o.trial]) for o in done], [o.accuracy for o in done])
+    return [row(log, done[place].trial) for place in unbeaten]
 
 
 def state(log: Log) -> str:
@@ -73,6 +108,28 @@ def state(log: Log) -> str:
     return "running" if is_running(log.run) else "stopped"
 
 
+def counts(log: Log) -> dict[str, int]:
+    """Return how many trials are planned, and what became of those that were asked."""
+    return {
+        "planned": log.trials,
+        "done": len(log.outcomes),
+        "unfinished": len(log.asks) - len(log.outcomes),
+        "failed": sum(outcome.failure is not None for outcome in log.outcomes.values()),
+        "reused": sum(outcome.reused_from is not None for outcome in log.outcomes.values()),
+        "retries": len(log.retries),
+    }
+
+
+def failures(log: Log) -> list[tuple[Outcome, Failure]]:
+    """Return the trials that failed, in the order they ended, and why."""
+    return [(outcome, outcome.failure) for outcome in log.outcomes.values() if outcome.failure]
+
+
+def child_seconds(log: Log) -> float:
+    """Return how long children were trained, in all."""
+    return sum(outcome.seconds for outcome in log.outcomes.values())
+
+
 def summary(log: Log, count: int = 5) -> dict[str, Any]:
     """Return what `inspect` shows as plain data.
 
@@ -80,34 +137,20 @@ def summary(log: Log, count: int = 5) -> dict[str, Any]:
         log: of the run.
         count: how many of the best trials.
     """
-    failed = [outcome for outcome in log.outcomes.values() if outcome.failure]
     top = best(log, count)
     return {
         "run": str(log.run),
         "state": state(log),
-        "trials": {
-            "planned": log.trials,
-            "done": len(log.outcomes),
-            "unfinished": len(log.asks) - len(log.outcomes),
-            "failed": len(failed),
-            "reused": sum(outcome.reused_from is not None for outcome in log.outcomes.values()),
-            "retries": len(log.retries),
-        },
+        "trials": counts(log),
         "sessions": len(log.sessions),
-        "child_seconds": round(sum(outcome.seconds for outcome in log.outcomes.values()), 1),
+        "child_seconds": round(child_seconds(log), 1),
         "config": log.header.config,
         "config_digest": log.header.config_digest,
-        "best": [asdict(row) | {"stages": list(log.architecture(row.trial).block_strings)} for row in top],
-        "pareto": [asdict(row) for row in pareto(rows(log), log.reward.cost)],
+        "best": [asdict(each) | {"stages": list(log.architecture(each.trial).block_strings)} for each in top],
+        "pareto": [asdict(each) for each in front(log)],
         "failures": [
-            {
-                "trial": outcome.trial,
-                "kind": outcome.failure.kind,
-                "message": outcome.failure.message,
-                "reused_from": outcome.reused_from,
-            }
-            for outcome in failed
-            if outcome.failure
+            {"trial": o.trial, "kind": why.kind, "message": why.message, "reused_from": o.reused_from}
+            for o, why in failures(log)
         ],
     }
 
@@ -137,7 +180,8 @@ def stage_table(shown: Architecture) -> str:
     return tabulate(table, headers, disable_numparse=True)
 
 
-def _trial_table(shown: Sequence[Row]) -> str:
+def trial_table(shown: Sequence[Row]) -> str:
+    """Write trials as a table."""
     table = [
         [
             row.trial,
@@ -152,31 +196,34 @@ def _trial_table(shown: Sequence[Row]) -> str:
     return tabulate(table, ["trial", "accuracy", "reward", "MACs", "params", "seconds"], disable_numparse=True)
 
 
+def headline(log: Log) -> str:
+    """Say in a line which run it is, its state, and what became of its trials."""
+    trials = counts(log)
+    rest = [f"{trials[what]} {what}" for what in ("unfinished", "failed", "reused", "retries") if trials[what]]
+    return ", ".join([f"{log.run}: {state(log)}, {trials['done']} of {trials['planned']} trials done", *rest])
+
+
+def question(log: Log) -> str:
+    """Say in a line what is searched: space, controller, target, seed."""
+    tables = log.header.config
+    controller, space = tables.get("controller", {}).get("name", "ppo"), tables["space"]["name"]
+    target = f"target {millions(log.reward.target)} {log.reward.cost}"
+    return f"space {space}, controller {controller}, {target}, seed {log.settings.seed}"
+
+
 def text(log: Log, count: int = 5) -> str:
     """Write the state, the best trials, the winner's stages, the Pareto front and the failures."""
-    data = summary(log, count)
-    trials, tables = data["trials"], log.header.config
-    rest = [f"{trials[what]} {what}" for what in ("unfinished", "failed", "reused", "retries") if trials[what]]
-    controller, space = tables.get("controller", {}).get("name", "ppo"), tables["space"]["name"]
-    lines = [
-        ", ".join([f"{log.run}: {data['state']}, {trials['done']} of {trials['planned']} trials done", *rest]),
-        f"space {space}, controller {controller}, target {millions(log.reward.target)} {log.reward.cost}, "
-        f"seed {log.settings.seed}; {data['child_seconds']:,.0f} s of training",
-    ]
-    top = best(log, count)
-    if top:
-        lines += ["", "Best trials by reward", _trial_table(top)]
+    lines = [headline(log), f"{question(log)}; {child_seconds(log):,.0f} s of training"]
+    if top := best(log, count):
+        lines += ["", "Best trials by reward", trial_table(top)]
         lines += ["", f"Trial {top[0].trial}, stage by stage", stage_table(log.architecture(top[0].trial))]
-    if front := pareto(rows(log), log.reward.cost):
-        lines += ["", f"Pareto front: no trial is as accurate with fewer {log.reward.cost}", _trial_table(front)]
-    if data["failures"]:
-        counts = Counter(failure["kind"] for failure in data["failures"])
-        lines += ["", "Failures: " + ", ".join(f"{kind} {number}" for kind, number in counts.most_common())]
-        lines += [
-            f"  trial {failure['trial']}: {failure['kind']}: {printable(failure['message'])}"
-            for failure in data["failures"][:10]
-        ]
-    if data["state"] == "stopped":
+    if unbeaten := front(log):
+        lines += ["", f"Pareto front: no trial is as accurate with fewer {log.reward.cost}", trial_table(unbeaten)]
+    if failed := failures(log):
+        kinds = Counter(why.kind for _, why in failed)
+        lines += ["", "Failures: " + ", ".join(f"{kind} {number}" for kind, number in kinds.most_common())]
+        lines += [f"  trial {o.trial}: {why.kind}: {printable(why.message)}" for o, why in failed[:10]]
+    if state(log) == "stopped":
         lines += ["", f"Go on with: {log.resume_command}"]
     return "\n".join(lines)
 
@@ -195,7 +242,7 @@ def plot(log: Log, path: Path) -> None:
     shown, cost = rows(log), log.reward.cost
     if not shown:
         raise InputError(f"plot: {log.run} has no trained trial yet")
-    front = pareto(shown, cost)
+    unbeaten = pareto(shown, cost)
     winner = best(log, 1)[0]
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -209,8 +256,8 @@ def plot(log: Log, path: Path) -> None:
     )
     figure.colorbar(points, ax=left, label="trial")
     left.step(
-        [price(r) for r in front],
-        [100 * r.accuracy for r in front],
+        [price(r) for r in unbeaten],
+        [100 * r.accuracy for r in unbeaten],
         where="post",
         color="grey",
         lw=1,
