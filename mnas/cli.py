@@ -3,8 +3,6 @@
 Bad input ends in one line on the standard error and exit code 2, Ctrl-C in 130.
 """
 
-import gc
-import json
 import signal
 import sys
 import time
@@ -15,7 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
-from mnas import __version__, coefficients, config, confirm, describe, export, log, page, recommend, report, train
+from mnas import __version__, coefficients, config, confirm, describe, export, inspection, log, page, report, train
+from mnas import follow as live
 from mnas.log import Log
 from mnas.progress import Live, LiveTraining
 from mnas.search import resume as resume_search
@@ -92,15 +91,7 @@ def _run(search: Callable[[Live, Path], Log], run: Path) -> None:
             done = search(live, run)
     except KeyboardInterrupt:
         _say_stopped(run)
-    _show(done, 5)
-
-
-def _show(found: Log, top: int) -> None:
-    click.echo(report.text(found, top))
-    if advice := recommend.text(found):
-        click.echo(f"\n{advice}")
-    if coefficients.is_one(found):
-        click.echo(f"\n{coefficients.table(found)}")
+    click.echo(inspection.overview(done, 5))
 
 
 def _train(training: Callable[[LiveTraining], train.TrainingRun], run: Path) -> None:
@@ -169,28 +160,31 @@ def resume(run: Path, trust: bool) -> None:
 
 
 @main.command()
-@click.argument("run", type=_PATH)
+@click.argument("runs", metavar="RUN", type=_PATH, nargs=-1, required=True)
 @click.option(
     "--top", type=click.IntRange(0), default=5, show_default=True, help="How many of the best trials to show."
 )
+@click.option("--trial", type=int, metavar="N", help="Everything of one trial.")
+@click.option("--rerank", metavar="REWARD", help="The log under another reward: target=300M,w=-0.1,kind=hard.")
+@click.option("--compare", is_flag=True, help="RUN RUN2 …: their best rewards after as many trials.")
+@click.option("--follow", is_flag=True, help="A live view, until the search is finished.")
+@click.option("--export", type=_PATH, metavar="FILE", help="All trials as a table: FILE.csv, .parquet or .jsonl.")
 @click.option("--json", "as_json", is_flag=True, help="The same and the configuration, as JSON.")
-@click.option("--plot", type=_PATH, help="Draw accuracy against cost to this PNG, SVG or PDF.")
-def inspect(run: Path, top: int, as_json: bool, plot: Path | None) -> None:
-    """Show the state of a search, its best trials, Pareto front and failures; or that of a training."""
-    if train.is_one(run):
-        if as_json or plot:
-            raise InputError(f"{run}: a training; --json and --plot take a search")
-        click.echo(train.text(train.read(run)))
-        return
-    found = log.read(run)
-    gc.freeze()  # nothing of it becomes garbage; looking whether it did took a fifth of the time at 100,000 trials
-    if plot:
-        report.plot(found, plot)
-    if as_json:
-        recommended = [asdict(each) for each in recommend.recommend(found)]
-        click.echo(json.dumps(report.summary(found, top) | {"recommended": recommended}, indent=1))
+@click.option("--plot", type=_PATH, metavar="FILE", help="Draw what is shown to this PNG, SVG or PDF.")
+def inspect(runs: Sequence[Path], follow: bool, **options: Any) -> None:
+    """Show the state of a search, its best trials, Pareto front and failures; or that of a training.
+
+    --rerank weighs the accuracies measured anew and trains nothing. It takes target, cost (macs, params), kind
+    (power; hard: nothing for being under the target; absolute), alpha and beta, or w for both; it goes with
+    --compare, --trial, --export, --json and --plot too. --follow only reads: on this machine or a mounted directory.
+    """
+    wanted = inspection.Wanted(**options)
+    if not follow:
+        click.echo(inspection.text(runs, wanted))
+    elif len(runs) == 1 and wanted == inspection.Wanted(top=wanted.top):
+        live.follow(runs[0], wanted.top)
     else:
-        _show(found, top)
+        raise InputError("--follow: takes one RUN, and no option but --top")
 
 
 @main.command("report")

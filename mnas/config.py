@@ -37,7 +37,7 @@ _NAMED: dict[str, tuple[Mapping[str, str], str | None]] = {
     "proxy": (PROXIES, "proxy"),
     "train": (TRAININGS, "full"),
 }
-_TABLES = ("search", "space", "controller", "reward", "runner", "proxy", "train")
+_TABLES = ("search", "space", "controller", "reward", "runner", "proxy", "train", "log")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +56,13 @@ class Settings:
         require(self.window >= 1, "window", self.window, "1 or more")
         require(0 <= self.seed < 2**63, "seed", self.seed, "0 to below 2^63")
         require(self.retries >= 0, "retries", self.retries, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Views:
+    """The `[log]` table: what a search writes beside its journal."""
+
+    tensorboard: bool = False  # scalars in RUN/tensorboard
 
 
 def _readable(annotation: Any) -> str:
@@ -174,6 +181,11 @@ class Config:
     def settings(self) -> Settings:
         """Make the loop's settings."""
         made: Settings = construct(Settings, self._table("search"), "search")
+        return made
+
+    def views(self) -> Views:
+        """Make what is written beside the journal."""
+        made: Views = construct(Views, self._table("log"), "log")
         return made
 
     def space(self) -> Space:

@@ -122,18 +122,18 @@ class Log:
         Raises:
             InputError: when it can't follow what is there.
         """
-        if isinstance(record, Resumed):
-            self.sessions.append(record.session)
-        elif isinstance(record, Exhausted):
-            if record.trials != len(self.asks):
-                raise InputError(f"exhausted after {record.trials} trials, where {len(self.asks)} were asked")
-            self.exhausted = record.trials
-        elif isinstance(record, Ask):
+        if isinstance(record, Ask):
             if self.exhausted is not None:
                 raise InputError(f"trial {record.trial} is asked of an exhausted space")
             if record.trial != len(self.asks):
                 raise InputError(f"trial {record.trial} is asked where {len(self.asks)} is next")
             self.asks[record.trial] = record
+        elif isinstance(record, Resumed):
+            self.sessions.append(record.session)
+        elif isinstance(record, Exhausted):
+            if record.trials != len(self.asks):
+                raise InputError(f"exhausted after {record.trials} trials, where {len(self.asks)} were asked")
+            self.exhausted = record.trials
         elif isinstance(record, Confirmed):
             if record.trial not in self.outcomes or (record.trial, record.repeat) in self.confirmed:
                 raise InputError(f"trial {record.trial} is confirmed before it is done, or twice")

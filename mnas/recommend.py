@@ -17,7 +17,7 @@ from search_space import Genotype, Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
 DRAWS = 10_000
-CAPACITY = 400  # trials the process is given: of more, the half of highest reward, and others from all times
+CAPACITY = 300  # trials the process is given: of more, the half of highest reward, and others from all times
 LEAST = 8  # trials below which there is nothing to learn from
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tabulate import tabulate
@@ -18,8 +18,11 @@ from mnas.journal import is_running
 from mnas.log import Log, Outcome
 from runners import Failure
 from search_space import Architecture, InputError
-from search_space.cost import Metric
+from search_space.cost import Cost, Metric, stage_costs
 from search_space.errors import printable, require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +163,13 @@ def millions(count: float) -> str:
     return f"{count / 1e6:.2f}M" if count >= 1e6 else f"{count / 1e3:.1f}K"
 
 
-def stage_table(shown: Architecture) -> str:
-    """Write an architecture's stages as a table, counted from 1 as in the papers."""
+def stage_table(shown: Architecture, *, priced: bool = False) -> str:
+    """Write an architecture's stages as a table, counted from 1 as in the papers.
+
+    Args:
+        shown: the architecture.
+        priced: whether to add what each stage costs; the head's cost has the classifier's in it.
+    """
 
     def square(pixels: int) -> str:
         return f"{pixels}x{pixels}"
@@ -177,6 +185,14 @@ def stage_table(shown: Architecture) -> str:
         size = -(-size // stage.stride)
     table.append(["head", "conv", 1, 1, "", shown.head_channels, 1, "", square(shown.blocks[-1].out_size)])
     headers = ["stage", "op", "kernel", "stride", "SE", "channels", "repeats", "skip", "input"]
+    if priced:
+        costs = stage_costs(shown)
+        whole = Cost.total(costs)
+        for cells, part in zip(table, costs, strict=True):
+            cells += [millions(part.macs), f"{part.macs / whole.macs:.0%}"]
+            cells += [millions(part.params), f"{part.params / whole.params:.0%}"]
+        table.append(["all", *[""] * 8, millions(whole.macs), "", millions(whole.params), ""])
+        headers += ["MACs", "share", "params", "share"]
     return tabulate(table, headers, disable_numparse=True)
 
 
@@ -228,23 +244,32 @@ def text(log: Log, count: int = 5) -> str:
     return "\n".join(lines)
 
 
-def plot(log: Log, path: Path) -> None:
-    """Draw accuracy against cost, with Pareto front and target, beside the reward over the trials.
+def picture(path: Path) -> "Figure":
+    """Return an empty figure that can be saved to `path`.
 
     Raises:
-        InputError: when matplotlib is not there, or no trial is done.
+        InputError: when the file's ending is unknown, or matplotlib is not there.
     """
     require(path.suffix in (".png", ".svg", ".pdf"), "plot", str(path), "a file ending in .png, .svg or .pdf")
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("plot: needs matplotlib; pip install 'mnas[quickstart]'") from None
+    return Figure(figsize=(10, 4), layout="constrained")
+
+
+def plot(log: Log, path: Path) -> None:
+    """Draw accuracy against cost, with Pareto front and target, beside the reward over the trials.
+
+    Raises:
+        InputError: as `picture`, or when no trial is done.
+    """
+    figure = picture(path)
     shown, cost = rows(log), log.reward.cost
     if not shown:
         raise InputError(f"plot: {log.run} has no trained trial yet")
     unbeaten = pareto(shown, cost)
     winner = best(log, 1)[0]
-    figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
 
     def price(row: Row) -> float:

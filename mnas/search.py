@@ -6,6 +6,7 @@ whatever finishes first: the search is a function of its configuration and its r
 number of workers. Going on with a search is the same loop over a journal that is not empty.
 """
 
+import contextlib
 import itertools
 import logging
 import operator
@@ -17,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from controllers import Controller
-from mnas.config import Config, Settings
+from mnas.config import Config, Settings, Views
 from mnas.journal import Journal, refuse_begun
 from mnas.log import Ask, Exhausted, Log, Outcome, Retry
 from mnas.reward import Reward
+from mnas.scalars import Scalars
 from mnas.seeds import genotypes, planted
 from runners import Job, Result, Runner
 from runners.base import MACHINE_FAULTS
@@ -42,6 +44,7 @@ class Parts:
     """What a configuration describes, made and checked, before anything is written."""
 
     settings: Settings
+    views: Views
     space: Space
     reward: Reward
     seeds: list[Genotype]
@@ -55,10 +58,10 @@ class Parts:
         Raises:
             InputError: naming the table and key that can't be.
         """
-        settings, space = config.settings(), config.space()
+        settings, views, space = config.settings(), config.views(), config.space()
         reward = config.reward(space)
         runner = config.runner(config.evaluate(space), run / "workers")
-        return cls(settings, space, reward, genotypes(config, space), config.controller(space), runner)
+        return cls(settings, views, space, reward, genotypes(config, space), config.controller(space), runner)
 
 
 class _Loop:
@@ -212,10 +215,15 @@ def _integers(asked: Iterable[object]) -> Genotype:
 
 
 def _run(parts: Parts, journal: Journal, progress: Progress) -> Log:
-    try:
-        _Loop(parts, journal, progress).run()
-    finally:
-        parts.runner.close()
+    with contextlib.ExitStack() as stack:
+        stack.callback(parts.runner.close)
+        scalars = stack.enter_context(Scalars(journal.log.run)) if parts.views.tensorboard else _quiet
+
+        def both(log: Log) -> None:
+            progress(log)
+            scalars(log)
+
+        _Loop(parts, journal, both).run()
     return journal.log
 
 

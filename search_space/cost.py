@@ -59,11 +59,29 @@ def blocks_cost(blocks: Iterable[Block]) -> Cost:
     return Cost.total(itertools.chain([Cost(0, 0, 0)], *map(_layers, blocks)))
 
 
+def _stem_cost(architecture: Architecture) -> Cost:
+    return _conv(3, architecture.in_channels, architecture.stem_channels, architecture.stem_size)
+
+
+def _head_cost(architecture: Architecture, channels: int, size: int) -> Cost:
+    """Price the head's convolution, to which so many channels and pixels a side come, and the classifier."""
+    head = _conv(1, channels, architecture.head_channels, size)
+    return Cost.total([head, _linear(architecture.head_channels, architecture.classes)])
+
+
 def ends_cost(architecture: Architecture, channels: int, size: int) -> Cost:
     """Price stem, head and classifier around blocks that end with so many channels and pixels a side."""
-    stem = _conv(3, architecture.in_channels, architecture.stem_channels, architecture.stem_size)
-    head = _conv(1, channels, architecture.head_channels, size)
-    return Cost.total([stem, head, _linear(architecture.head_channels, architecture.classes)])
+    return Cost.total([_stem_cost(architecture), _head_cost(architecture, channels, size)])
+
+
+def stage_costs(architecture: Architecture) -> list[Cost]:
+    """Price the stem, each stage, and the head with the classifier; they add up to `cost(architecture)`."""
+    last = architecture.blocks[-1]
+    stages = [
+        blocks_cost(block for block in architecture.blocks if block.stage == number)
+        for number in range(len(architecture.stages))
+    ]
+    return [_stem_cost(architecture), *stages, _head_cost(architecture, last.out_channels, last.out_size)]
 
 
 def cost(architecture: Architecture) -> Cost:

@@ -151,6 +151,10 @@ class Space:
             f"stage {number + 1}.{field}: {value} is outside the space; it takes {', '.join(map(str, choices))}"
         )
 
+    def answers(self, genotype: Genotype) -> dict[str, Choice]:
+        """Return the answer to each decision, by its name, of a genotype that `decode` takes."""
+        return {d.name: d.choices[index] for d, index in zip(self.decisions, genotype, strict=True)}
+
     def genotypes(self) -> Iterator[Genotype]:
         """Go through all genotypes, the last decision turning fastest."""
         return itertools.product(*map(range, self.sizes))

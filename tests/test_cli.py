@@ -54,6 +54,58 @@ def test_report_writes_a_page(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x.html").read_text().startswith("<!DOCTYPE html>")
 
 
+def test_inspect_answers_one_question_at_a_time(run: Path, tmp_path: Path) -> None:
+    assert good("inspect", run, "--trial", "3").startswith(f"Trial 3 of {run}: accuracy 0.")
+    assert "is now 1 of 8" in good("inspect", run, "--rerank", "target=2.5M,kind=hard", "--plot", tmp_path / "x.svg")
+    assert json.loads(good("inspect", run, "--rerank", "target=5M", "--json"))["config"]["reward"]["target"] == 5e6
+    assert good("inspect", run, "--export", tmp_path / "x.csv") == f"{tmp_path}/x.csv: 8 trials of {run}\n"
+    assert "finished, 8 of 8 trials done, best" in good("inspect", run, "--follow")
+
+
+def test_inspect_refuses_what_does_not_go_together(run: Path, tmp_path: Path) -> None:
+    for arguments, says in (
+        ([run, run], f"{run}: a second run; takes --compare with it"),
+        ([run, "--trial=1", "--json"], "--json and --trial: takes one of them at a time"),
+        ([run, "--follow", "--json"], "--follow: takes one RUN, and no option but --top"),
+        ([run, "--compare"], "--compare: takes two runs or more"),
+        ([run, "--trial=8"], f"trial: 8; {run} has 8, counted from 0"),
+        ([run, "--export=x.xls"], "export: 'x.xls'; takes a file ending in .csv, .parquet, .jsonl"),
+        ([run, f"--export={tmp_path}"], f"export: '{tmp_path}'; takes a file ending in"),
+    ):
+        done = mnas("inspect", *arguments)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert done.stderr.startswith(f"mnas: {says}")
+
+
+READING = (
+    ["inspect"],
+    ["inspect", "--follow"],
+    ["resume"],
+    ["export", "-o", "x.json"],
+    ["train"],
+)
+
+
+@pytest.mark.parametrize("verb", READING, ids=" ".join)
+def test_a_journal_that_can_not_be_read_is_one_line_from_every_verb(run: Path, tmp_path: Path, verb: list[str]) -> None:
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    newer = lines[0].replace(b'"format":1', b'"format":2')
+    for name, content, says in (
+        ("truncated", b"".join([*lines[:2], lines[2][:40], *lines[3:]]), "line 3: "),
+        ("empty", lines[0][:99], "empty; nothing was searched here yet"),
+        ("foreign", b'{"name": "another tool"}\n', "line 1: not a journal of mnas"),
+        ("newer", newer, "journal format 2, written by mnas 0.1.0; mnas 0.1.0 reads format 1"),
+    ):
+        path = tmp_path / name / "journal.jsonl"
+        path.parent.mkdir()
+        path.write_bytes(content)
+        done = mnas(verb[0], path.parent, *verb[1:], cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, ""), name
+        assert re.fullmatch(rf"mnas: {path}(, |: ){re.escape(says)}.*\n", done.stderr), done.stderr
+        assert path.read_bytes() == content
+    assert not list(tmp_path.glob("x.*"))
+
+
 def test_the_chain_from_a_run_to_b7(run: Path, tmp_path: Path) -> None:
     assert "validation accuracy" in good("export", run, "-o", tmp_path / "b0.json")
     table = good("scale", tmp_path / "b0.json", "--table", "efficientnet", "-o", tmp_path / "scaled")
@@ -147,6 +199,7 @@ for arguments in (["inspect", {str(run)!r}], ["report", {str(run)!r}, "-o", {str
         (["inspect"], "Missing argument 'RUN'"),
         (["report", "nowhere", "-o", "x.html"], "nowhere: no run directory; it holds no journal.jsonl"),
         (["report", "nowhere"], "Missing option '-o'"),
+        (["inspect", "nowhere", "--rerank", "w=-1"], "nowhere: no run directory; it holds no journal.jsonl"),
         (["inspect", "nowhere", "--top", "-2"], "Invalid value for '--top'"),
         (["serach"], "No such command 'serach'"),
         (["zoo", "-o", "x.json"], "zoo: -o x.json takes the name of a network too"),

@@ -36,7 +36,8 @@ def test_the_first_code_comes_by_line_15() -> None:
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with finished runs where README has them, quickly made."""
     folder = tmp_path_factory.mktemp("readme")
-    search(small_config(trials=6), folder / "runs" / "quickstart")
+    search(small_config(trials=25), folder / "runs" / "quickstart")
+    search(small_config(trials=6, controller={"name": "random"}), folder / "runs" / "random")
     grid = Config({"space": {"step": 0.25}, "proxy": {"name": "tests.stand_in:Arithmetic"}, "runner": {"workers": 0}})
     search(coefficients.plan(grid, tiny().template), folder / "runs" / "coefficients")
     train.begin(planned(epochs=1, warmup_epochs=0), [export.spec(CHILD, "b0")], folder / "runs" / "train", quiet)

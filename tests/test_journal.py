@@ -88,6 +88,8 @@ def test_a_torn_last_line_is_forgotten_and_written_over(run: Path) -> None:
             "trial 4 is asked where 1",
         ),
         ("", "line 3: "),
+        ('{"event": "exhausted", "trials": 1}, {"event": "exhausted", "trials": 1}', "line 3: "),
+        ('{"event": "exhausted"\n"trials": 1}', "line 3: "),
         ('{"event": "outcome", "trial": 0, "accuracy": 1.5, "reward": 0.5}', "line 3: outcome.accuracy: "),
         ('{"event": "outcome", "trial": 0, "accuracy": 0.5, "reward": NaN}', "line 3: "),
         (

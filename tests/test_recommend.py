@@ -92,3 +92,11 @@ def test_of_few_trials_nothing_is_said_and_the_best_told_is_exported(tmp_path: P
     assert recommend.text(log) == ""
     told = max(log.outcomes.values(), key=lambda outcome: outcome.reward).trial
     assert export.trial_spec(log)["provenance"]["trial"] == told
+
+
+def test_of_a_long_log_it_reads_the_best_and_some_of_all_times(tmp_path: Path) -> None:
+    log = search(noisy(0, trials=2 * recommend.CAPACITY), tmp_path / "run")
+    (found,) = recommend.recommend(log)
+    rewards = sorted((outcome.reward for outcome in log.outcomes.values()), reverse=True)
+    assert found.row.reward >= rewards[recommend.CAPACITY // 2]
+    assert true_reward(log, found.row.trial) >= np.quantile([true_reward(log, trial) for trial in log.outcomes], 0.98)
