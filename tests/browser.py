@@ -71,10 +71,16 @@ class Page:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        # By way of an empty one, or else the page that is there would be taken for the new one.
+        for url in ("about:blank", path.resolve().as_uri()):
+            self.call("Page.navigate", url=url)
+            self.until(f"document.readyState + location.protocol == 'complete{url.partition(':')[0]}:'")
+
+    def until(self, condition: str) -> None:
+        """Wait for a JavaScript expression to become true: what an event brings about comes a moment later."""
         deadline = time.monotonic() + PATIENCE
-        while self.run("document.readyState + location.protocol") != "completefile:":
-            assert time.monotonic() < deadline
+        while not self.run(condition):
+            assert time.monotonic() < deadline, condition
             time.sleep(0.05)
 
     def run(self, expression: str) -> Any:

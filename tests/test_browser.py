@@ -52,7 +52,7 @@ def test_a_click_on_a_point_of_the_scatter_opens_its_trial(opened: Page, log: Lo
     (best,) = recommend(log)
     opened.click("circle.winner")
     assert opened.run("location.hash") == f"#trial-{best.row.trial}"
-    assert opened.run("document.getElementById('details-title').textContent") == f"Trial {best.row.trial}"
+    opened.until(f"document.getElementById('details-title').textContent == 'Trial {best.row.trial}'")
     assert f"{100 * best.row.accuracy:.2f}\N{NO-BREAK SPACE}%" in opened.run(
         "document.getElementById('details').textContent"
     )
@@ -63,17 +63,17 @@ def test_the_keyboard_opens_a_trial_and_closes_it(opened: Page) -> None:
     opened.press("ArrowRight")
     assert opened.run("document.querySelector('.tip').textContent").startswith("trial ")
     opened.press("Enter")
-    assert opened.run("document.getElementById('details').hidden") is False
+    opened.until("!document.getElementById('details').hidden")
     opened.press("Escape")
-    assert opened.run("document.getElementById('details').hidden") is True
+    opened.until("document.getElementById('details').hidden")
     assert opened.run("document.activeElement.closest('[data-chart]').dataset.chart") == "scatter"
 
 
 def test_an_address_of_a_trial_opens_it(opened: Page) -> None:
     opened.run("location.hash = 'trial-7'")
-    assert opened.run("document.getElementById('details-title').textContent") == "Trial 7"
+    opened.until("document.getElementById('details-title').textContent == 'Trial 7'")
     opened.run("location.hash = 'trial-4000'")
-    assert "There is none: 30 were asked" in opened.run("document.getElementById('details').textContent")
+    opened.until("document.getElementById('details').textContent.includes('There is none: 30 were asked')")
 
 
 def test_the_theme_is_the_systems_until_the_button_says_another(opened: Page) -> None:

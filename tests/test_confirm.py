@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from mnas import recommend
+from mnas import export, recommend
 from mnas.confirm import confirm
 from mnas.log import Log, read
 from mnas.search import resume, search
 from search_space import InputError
+from tests.test_cli import mnas
 from tests.test_recommend import Noisy, noisy, true_reward
 from tests.test_search import config, told
 
@@ -89,3 +90,14 @@ def test_of_few_trials_the_best_told_are_the_most_promising(tmp_path: Path) -> N
     log: Log = search(config(trials=4), tmp_path / "few")
     best = sorted(log.outcomes.values(), key=lambda outcome: -outcome.reward)
     assert [row.reward for row in recommend.promising(log, 3)] == [outcome.reward for outcome in best[:3]]
+
+
+def test_export_confirms_and_takes_what_is_recommended_then(run: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "b0.json"
+    done = mnas("export", run, "--trust", "--confirm", "2", "--seeds", "3", "-o", spec)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" trained again: accuracy 0.") == 6
+    assert export.read(spec)["provenance"]["trial"] == recommend.recommend(read(run))[0].row.trial
+    refused = mnas("export", run, "--confirm", "2", "-o", spec)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "is code outside mnas" in refused.stderr
