@@ -33,6 +33,7 @@ class FullTraining(ImageTask):
         precision: of the forward pass; `auto` takes bfloat16 on a GPU that is made for it. On a CPU it
             was slower than float32 (0.5 to 0.85 of its speed, facts of 2026).
         threads: of each worker on the CPU.
+        readers: threads of each worker that read pictures ahead; 4 beside a GPU, unless said.
         workers: processes that share each batch, each with a GPU of its own where there are any. More than
             one are Ray Train's.
         address: of their Ray cluster; see `ray_cluster.connect`.
@@ -50,6 +51,7 @@ class FullTraining(ImageTask):
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         threads: int = 1,
+        readers: int | None = None,
         workers: int = 1,
         address: str | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class FullTraining(ImageTask):
             size=size,
             device=device,
             threads=threads,
+            readers=readers,
         )
         self._seed, self._precision = seed, precision
         self.workers, self.address = workers, address

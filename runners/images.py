@@ -1,5 +1,8 @@
 """Labelled images by index, and the cut between those to train on and those to measure on."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +41,26 @@ class Images:
     def take(self, positions: NDArray[np.int64]) -> "Images":
         """Return the images at `positions` without copying any."""
         return Images(self.pixels, self.labels[positions], self.indices[positions])
+
+
+def batches(images: Images, chosen: Iterable[NDArray[np.int64]], readers: int) -> Iterator[tuple[Bytes, Labels]]:
+    """Yield the images at each of the `chosen` positions, with their labels, in that order.
+
+    With `readers`, as many threads read ahead, a batch each: Pillow and NumPy let others work while they decode.
+    """
+    if not readers:
+        yield from map(images.batch, chosen)
+        return
+    pool, waiting = ThreadPoolExecutor(readers, "reader"), deque[Future[tuple[Bytes, Labels]]]()
+    try:
+        for positions in chosen:
+            waiting.append(pool.submit(images.batch, positions))
+            if len(waiting) > readers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def split(images: Images, fraction: float) -> tuple[Images, Images]:

@@ -23,6 +23,8 @@ class ProxyTask(ImageTask):
         size: int = 224,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         threads: int = 1,
+        readers: int | None = None,
+        train_fraction: float = 1.0,  # of the images that are not measured on, the same of every class
     ) -> None:
         super().__init__(
             recipe=recipe,
@@ -32,6 +34,8 @@ class ProxyTask(ImageTask):
             size=size,
             device=device,
             threads=threads,
+            readers=readers,
+            train_fraction=train_fraction,
         )
 
     def __call__(self, job: Job) -> Result:

@@ -34,13 +34,17 @@ class ImageTask:
         size: int,
         device: Literal["auto", "cpu", "cuda"],
         threads: int,
+        readers: int | None,
+        train_fraction: float = 1.0,
     ) -> None:
         require(0 < val_fraction < 1, "val_fraction", val_fraction, "a number between 0 and 1")
         require(size >= 1, "size", size, "1 pixel or more")
         require(1 <= threads <= 1024, "threads", threads, "1 to 1,024")
+        require(readers is None or 0 <= readers <= 1024, "readers", readers, "0 (no thread of its own) to 1,024")
+        require(0 < train_fraction <= 1, "train_fraction", train_fraction, "a number above 0, to 1")
         self.recipe, self.val_fraction, self.threads = recipe, val_fraction, threads
         self.data: DataSet = open_data(data, path, size)
-        self._name, self._device = data, device
+        self._name, self._device, self._readers, self._train_fraction = data, device, readers, train_fraction
 
     @property
     def takes_gpu(self) -> bool:
@@ -72,7 +76,17 @@ class ImageTask:
     @cached_property
     def images(self) -> tuple[Images, Images]:
         """The images to train on, and those to measure on; the data set's test part is not read."""
-        return split(self.data.read("train"), self.val_fraction)
+        images, validation = split(self.data.read("train"), self.val_fraction)
+        if self._train_fraction < 1:
+            _, images = split(images, self._train_fraction)
+        return images, validation
+
+    @property
+    def readers(self) -> int:
+        """How many threads read ahead: unless said, four where pictures are decoded while a GPU trains."""
+        if self._readers is None:
+            return 4 if self.device == "cuda" and not self.data.in_memory else 0
+        return self._readers
 
     def share(self) -> None:
         """Read the images now where they are arrays, so that they travel with the task when it is sent elsewhere."""
@@ -106,4 +120,5 @@ class ImageTask:
             size=architecture.resolution,
             seed=seed,
             precision=precision,
+            readers=self.readers,
         )

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from runners.base import DivergenceError
-from runners.images import Bytes, Images, Labels
+from runners.images import Bytes, Images, Labels, batches
 from runners.recipe import Recipe
 from search_space.errors import InputError, require
 
@@ -99,6 +99,7 @@ class Training:
         size: pixels a side that the network takes.
         seed: fixes the order of the images, the augmentation and the dropout.
         precision: of the forward pass; the weights and their averages are float32 always.
+        readers: threads that read batches ahead.
     """
 
     def __init__(
@@ -110,9 +111,10 @@ class Training:
         size: int,
         seed: int,
         precision: Literal["float32", "bfloat16"] = "float32",
+        readers: int = 0,
     ) -> None:
         self._network, self._recipe, self._normalise = network, recipe, normalise
-        self._size, self._seed, self._precision = size, seed, precision
+        self._size, self._seed, self._precision, self._readers = size, seed, precision, readers
         self._device = next(network.parameters()).device
         self._rank, self._world = rank_of()
         self._optimizer = recipe.make_optimizer(network)
@@ -136,11 +138,11 @@ class Training:
         self._network.train()
         batch, steps = self._recipe.batches(len(images))
         total = torch.zeros((), device=self._device)
-        for step in range(steps):
+        mine = (order[step * batch + self._rank : (step + 1) * batch : self._world] for step in range(steps))
+        for step, (pixels, labels) in enumerate(batches(images, mine, self._readers)):
             for group in self._optimizer.param_groups:
                 group["lr"] = self._recipe.lr_at(number + (step + 0.5) / steps)  # mid-step: never 0
-            mine = order[step * batch + self._rank : (step + 1) * batch : self._world]
-            total += self._step(*images.batch(mine), generator)
+            total += self._step(pixels, labels, generator)
             self._update_average(number * steps + step)
             if tell:
                 tell((step + 1) * batch)
@@ -194,15 +196,15 @@ class Training:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, 0)
         right = torch.zeros((), dtype=torch.int64, device=self._device)
-        for start in starts[self._rank :: self._world]:
-            right += self._right(network, images, start)
+        mine = (np.arange(s, min(s + _EVALUATION_BATCH, len(images))) for s in starts[self._rank :: self._world])
+        for pixels, labels in batches(images, mine, self._readers):
+            right += self._right(network, pixels, labels)
         if self._world > 1:
             distributed.all_reduce(right)
         return int(right) / len(images)
 
     @torch.inference_mode()
-    def _right(self, network: nn.Module, images: Images, start: int) -> Tensor:
-        pixels, labels = images.batch(np.arange(start, min(start + _EVALUATION_BATCH, len(images))))
+    def _right(self, network: nn.Module, pixels: Bytes, labels: Labels) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
             logits = network(self._normalise(torch.from_numpy(pixels).to(self._device), self._size))
         right: Tensor = logits.argmax(1) == torch.from_numpy(labels).to(self._device)

@@ -101,3 +101,16 @@ def test_impossible_settings_are_refused(keywords: dict[str, float], says: str) 
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="device: 'cuda'; takes cpu or auto here"):
         ProxyTask(device="cuda").prepare()
+
+
+def test_a_part_of_the_images_is_trained_on_and_all_the_others_measured_as_before() -> None:
+    whole, part = ProxyTask().images, ProxyTask(train_fraction=0.25).images
+    assert len(part[0]) == len(whole[0]) / 4
+    assert set(part[0].indices) < set(whole[0].indices)
+    assert len(set(np.bincount(part[0].labels))) == 1  # of every class as many
+    assert np.array_equal(part[1].indices, whole[1].indices)
+
+
+def test_readers_change_no_result() -> None:
+    few = {"recipe": QUICK, "train_fraction": 0.1, "val_fraction": 0.5}
+    assert ProxyTask(**few, readers=2)(Job(0, CHILD, 3)).curve == ProxyTask(**few)(Job(0, CHILD, 3)).curve
