@@ -37,7 +37,7 @@ class Bayesian:
         *,
         start: int = 20,  # random trials told before the first prediction
         kappa: float | None = None,  # √ln |space|: the more networks, the more of them look good by chance
-        elite: int = 6,  # networks believed best, from which proposals are looked for
+        elite: int = 4,  # networks believed best, from which proposals are looked for
         rounds: int = 3,
         capacity: int = 400,  # trials the model holds
     ) -> None:
