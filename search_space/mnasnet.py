@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from search_space.architecture import Activation, Architecture, Stage
 from search_space.errors import require
+from search_space.scaling import Factors, scale
 from search_space.space import Decision, Space
 from search_space.zoo import ZOO
 
@@ -108,11 +109,15 @@ def small(
     activation: Activation = "silu",
     dropout: float = 0.1,
     drop_connect: float = 0.0,
+    width: float = 1.0,
 ) -> Space:
     """Return the seven-stage space for images of about 32 pixels.
 
-    The stem and stage 2 keep the resolution that ImageNet's halve, so 32 pixels end at 4 as 224 do at 7.
+    The stem and stage 2 keep the resolution that ImageNet's halve, so 32 pixels end at 4 as 224 do at 7. With
+    `width` below 1 all channels are fewer, but 16 at least in a stage, and the genotypes are the same: children
+    cheap enough for CPUs, or a proxy of the wide ones.
     """
+    require(0 < width <= 8, "width", width, "a number above 0, to 8")
     reference = imagenet(
         resolution=resolution,
         in_channels=in_channels,
@@ -121,7 +126,10 @@ def small(
         dropout=dropout,
         drop_connect=drop_connect,
     ).template
-    return factorized(replace(reference, stem_stride=1, stages=_with_strides(reference, (1, 1, 2, 2, 1, 2, 1))))
+    reference = replace(reference, stem_stride=1, stages=_with_strides(reference, (1, 1, 2, 2, 1, 2, 1)))
+    reference = scale(reference, Factors(width=width, depth=1, resolution=1))
+    stages = (replace(stage, channels=max(16, stage.channels)) for stage in reference.stages)
+    return factorized(replace(reference, stages=tuple(stages)))
 
 
 _TINY = ("ds_r1_k3_s1_c16", "ir_r2_k3_s2_e6_c24", "ir_r2_k3_s1_e6_c32", "ir_r2_k3_s2_e6_c48", "ir_r1_k3_s1_e6_c64")

@@ -188,3 +188,12 @@ def test_layers_that_change_nothing_are_none_so_macros_networks_are_3969() -> No
     """As its paper counts them (arXiv 2103.11922, §5)."""
     space = nas_bench_macro()
     assert len({space.decode(genotype).digest for genotype in space.genotypes()}) == 3969
+
+
+@pytest.mark.parametrize("width", [0.1, 0.5, 1.5])
+def test_a_narrower_small_space_asks_the_same_and_costs_less(width: float) -> None:
+    whole, narrow = small(), small(width=width)
+    assert [(d.name, len(d.choices)) for d in narrow.decisions] == [(d.name, len(d.choices)) for d in whole.decisions]
+    assert (cost(narrow.template).macs < cost(whole.template).macs) == (width < 1)
+    assert min(stage.channels for stage in narrow.template.stages) >= 16
+    assert small(width=1.0) == whole
