@@ -23,9 +23,8 @@ import numpy as np
 from tabulate import tabulate
 
 from controllers import Problem
-from controllers.predictor import chosen
 from mnas.config import Config
-from mnas.recommend import CAPACITY, believed
+from mnas.recommend import believed
 from runners.files import replacing
 from runners.surrogate import Surrogate, Table, Trees
 from search_space import Genotype
@@ -144,8 +143,8 @@ def regrets(task: str, controller: dict[str, Any], window: int, seed: int, budge
             asked.append(proposed)
         seconds += time.process_time() - began
         if len(told) in BUDGETS and str(len(told)) not in best_told:
-            held = chosen(np.array(told)[:, 0], CAPACITY)
-            genotypes, _, _ = believed(problem, [(asked[place], told[place][0]) for place in held])
+            trainings = [(genotype, reward) for genotype, (reward, _) in zip(asked, told, strict=False)]
+            genotypes, _, _ = believed(problem, trainings)
             reward = float(problem.weigh(genotypes[:1]).slope[0]) * table.mean(genotypes[0])
             recommended[str(len(told))] = 100 * (optima[w] - reward)
             best_told[str(len(told))] = 100 * (optima[w] - best[1])

@@ -230,7 +230,8 @@ class Predictor:
     """Learns from trials as they are asked and told; what it says is a function of those alone.
 
     The weights are learnt anew at milestones, from 400 trials at most; between them trials are taken in one by one.
-    Of more than `capacity` told trials the model holds the half of highest reward, and others from all times.
+    Of more than `capacity` told trials the model holds the half of highest reward, and others from all times
+    (`chosen`).
     """
 
     def __init__(self, problem: Problem, capacity: int = 400) -> None:
@@ -307,11 +308,12 @@ class Predictor:
             self._learnt = milestone
             weighed = self._problem.weigh(self._asked[:milestone])
             rewards = weighed.slope * accuracies[:milestone] + weighed.intercept
-            rows = chosen(rewards, 400)
+            rows = chosen(self._asked[:milestone], rewards, 400)
             self._centre, self._scale = accuracies[:milestone].mean(), accuracies[:milestone].std() + 1e-6
             targets = (accuracies - self._centre) / self._scale
             weights = learn(self._features(rows), targets[rows], exact=self.exact(milestone))
-            self._rows = [*chosen(rewards, self._capacity), *range(milestone, len(self._asked))]
+            held = chosen(self._asked[:milestone], rewards, self._capacity)
+            self._rows = [*held, *range(milestone, len(self._asked))]
             features = self._features(self._rows)
             self._posterior = Posterior(features, targets[[row for row in self._rows if row < told]], weights)
         elif self._taken < len(self._asked):
@@ -327,11 +329,17 @@ class Predictor:
         return self._encode(genotypes, self._problem.weigh(genotypes).costs)
 
 
-def chosen(rewards: Array, count: int) -> list[int]:
-    """Return `count` rows in order: the half of highest reward, and every so many of the others."""
+def chosen(networks: Sequence[Genotype], rewards: Array, count: int) -> list[int]:
+    """Return `count` rows in order: the half of highest reward, and every so many of the others.
+
+    A network's trainings are ranked together, by their mean: the lucky one alone would tell of its luck.
+    """
     if len(rewards) <= count:
         return list(range(len(rewards)))
-    ranked = np.argsort(-rewards, kind="stable")
+    numbers: dict[Genotype, int] = {}
+    number = np.array([numbers.setdefault(network, len(numbers)) for network in networks])
+    mean = np.bincount(number, rewards) / np.bincount(number)
+    ranked = np.lexsort((number, -mean[number]))
     best, others = ranked[: count // 2], np.sort(ranked[count // 2 :])
     spaced = others[np.linspace(0, len(others) - 1, count - len(best)).astype(int)]
     return sorted([*best.tolist(), *spaced.tolist()])

@@ -17,7 +17,7 @@ from search_space import Genotype, Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
 DRAWS = 10_000
-CAPACITY = 300  # trials the process is given: of more, the half of highest reward, and others from all times
+CAPACITY = 1000  # trainings that are believed: of more, a part (`predictor.chosen`)
 LEAST = 8  # trials below which there is nothing to learn from
 
 
@@ -44,17 +44,14 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
     measured = [o for _, o in sorted(log.outcomes.items()) if o.failure is None and o.reused_from is None]
     if len(measured) < LEAST or type(log.space) is not Space:
         return []
-    from controllers.predictor import chosen  # scipy: half a second
-
-    believable = [measured[place] for place in chosen(np.array([o.reward for o in measured]), CAPACITY)]
-    trainings: list[Outcome | Confirmed] = [*believable, *(log.confirmed.values() if confirmed else ())]
+    trainings: list[Outcome | Confirmed] = [*measured, *(log.confirmed.values() if confirmed else ())]
     told = [(log.asks[each.trial].genotype, each.reward) for each in trainings]
     genotypes, expected, covariance = believed(log.config().problem(log.space), told)
     draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
     chances = np.bincount(draws.argmax(1), minlength=len(genotypes)) / DRAWS
-    first = {log.asks[outcome.trial].genotype: outcome for outcome in reversed(believable)}
+    first = {log.asks[outcome.trial].genotype: outcome.trial for outcome in reversed(measured)}
     return [
-        Recommended(row(log, first[genotype].trial), float(mean), float(np.sqrt(variance)), float(chance))
+        Recommended(row(log, first[genotype]), float(mean), float(np.sqrt(variance)), float(chance))
         for genotype, mean, variance, chance in zip(genotypes, expected, covariance.diagonal(), chances, strict=True)
     ][:count]
 
@@ -68,12 +65,14 @@ def believed(problem: Problem, told: Sequence[tuple[Genotype, float]]) -> tuple[
     """
     from threadpoolctl import threadpool_limits
 
-    from controllers.predictor import Predictor
+    from controllers.predictor import Predictor, chosen  # scipy: half a second
 
     predictor = Predictor(problem, CAPACITY)
-    for genotype, _ in told:
-        predictor.ask(genotype)
-    predictor.tell(*(reward for _, reward in told))
+    genotypes, rewards = [genotype for genotype, _ in told], np.array([reward for _, reward in told])
+    held = chosen(genotypes, rewards, CAPACITY)
+    for place in held:
+        predictor.ask(genotypes[place])
+    predictor.tell(*rewards[held])
     with threadpool_limits(1):  # matrices this small gain nothing by more
         genotypes = predictor.believed()[:CANDIDATES]
         return genotypes, *predictor.joint(genotypes)
