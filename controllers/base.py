@@ -92,3 +92,23 @@ class Seen:
                 self.add(genotype)
                 return genotype
         return None
+
+
+class Repeats:
+    """Whether networks that were trained again brought anything new."""
+
+    def __init__(self) -> None:
+        self._first: dict[Genotype, float] = {}
+        self._alike, self._differed = 0, False
+
+    def tell(self, genotype: Genotype, reward: float) -> None:
+        """Take in a trial."""
+        if genotype in self._first:
+            self._alike += 1
+            self._differed |= self._first[genotype] != reward
+        self._first.setdefault(genotype, reward)
+
+    @property
+    def useless(self) -> bool:
+        """Whether there is no noise to average: four repeats or more, and each as the first time."""
+        return self._alike >= 4 and not self._differed

@@ -15,8 +15,9 @@ Differs from the papers, or is not stated there:
 
 `PPO` itself is for budgets from 100 trials up. What it has more (benchmarks/search_efficiency.py --controller
 "ppo, …" measures it without each of them):
-- `fresh`: a network that was asked is drawn again, and no trial is spent on it twice. The policy can settle,
-  and still the search goes on around it.
+- `fresh`: instead of a network that was asked another one is drawn. The policy can settle, and still the search goes
+  on around it. Where asking again means training again (`reuse = false`), only every other trial must be a new one:
+  the best must be known well, not just have been lucky once.
 - a factorized policy, small batches and a high learning rate.
 - `critic`: a learnt baseline for each decision of the factorized policy (`critic.py`).
 - `standardise`: advantages in units of a moving average of the rewards' standard deviation.
@@ -32,7 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from controllers.base import Problem, Seen, generator
+from controllers.base import Problem, Repeats, Seen, generator
 from controllers.critic import Critic
 from controllers.policies import LSTM, Factorized, Policy
 from search_space.errors import require
@@ -109,6 +110,7 @@ class PPO:
         self._batch, self._passes, self._clip, self._entropy = batch, passes, clip, entropy
         self._baseline_decay, self._standardise, self._replay = baseline_decay, standardise, replay
         self._seen, self._fresh = Seen(problem.space), fresh
+        self._repeats = Repeats() if problem.repeats else None
         self._critic = Critic(self._sizes) if critic and policy == "factorized" else None
         self.policy: Policy
         if policy == "lstm":
@@ -128,8 +130,9 @@ class PPO:
         if trial not in self._proposed:
             self._propose(range(trial, trial + self._batch))
         answers, log_probs = self._proposed.pop(trial)
+        may_repeat = not self._fresh or (self._repeats and not self._repeats.useless and trial % 2 == 0)
         for genotype, chances in zip(map(tuple, answers.tolist()), log_probs, strict=True):
-            if not self._fresh or genotype not in self._seen:
+            if may_repeat or genotype not in self._seen:
                 self._seen.add(genotype)
                 self._asked[trial] = chances
                 return genotype
@@ -168,6 +171,8 @@ class PPO:
     def tell(self, trial: int, genotype: Genotype, reward: float) -> None:
         """Keep the trial; with the last of a batch, improve the policy."""
         self._told.append((genotype, self._asked.pop(trial), reward))
+        if self._repeats:
+            self._repeats.tell(genotype, reward)
         if self._critic:
             self._critic.tell(genotype, reward)
         self._best = sorted([*self._best, (reward, genotype)], key=lambda best: -best[0])[: self._replay]

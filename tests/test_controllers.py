@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -311,3 +312,16 @@ def test_bayesian_asks_again_for_what_is_noisy_and_not_for_what_is_exact() -> No
         repeats[name] = 14 - len({genotype for genotype, _ in told})
     assert repeats["exact"] <= 4
     assert repeats["noisy"] > 0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_ppo_trains_what_it_settles_on_again_only_where_that_tells_something(noise: float) -> None:
+    rng = np.random.default_rng(0)
+
+    def reward(trial: int, genotype: Genotype) -> float:
+        return float(np.mean([answer == 0 for answer in genotype])) + noise * rng.standard_normal()
+
+    controller = PPO(replace(problem(), repeats=True), seed=0)
+    asked = [genotype for genotype, _ in drive(controller, reward, 600, window=1)]
+    repeats = len(asked) - len(set(asked))
+    assert repeats > 20 if noise else repeats <= 5
