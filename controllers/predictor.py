@@ -126,16 +126,18 @@ def learn(features: Features, targets: Array, *, exact: bool = False) -> Array:
         targets: their accuracies, standardised. `[N]`
         exact: whether there is no noise.
     """
-    terms = [*_terms(features, features), np.eye(len(targets))]
+    count = len(targets)
+    terms = np.stack([*_terms(features, features), np.eye(count)]).reshape(-1, count**2)
 
     def loss(logs: Array) -> tuple[float, Array]:
         weights = np.exp(logs)
-        covariance = 1 + sum(weight * term for weight, term in zip(weights, terms, strict=True))
+        covariance = 1 + (weights @ terms).reshape(count, count)
         factor = linalg.cholesky(covariance, lower=True, check_finite=False)
-        inverse = linalg.cho_solve((factor, True), np.eye(len(targets)), check_finite=False)
+        half, _ = linalg.lapack.dpotri(factor, lower=True)
+        inverse = half + np.tril(half, -1).T
         fit = inverse @ targets
         outer = np.outer(fit, fit) - inverse
-        slopes = np.array([-0.5 * weight * (outer * term).sum() for weight, term in zip(weights, terms, strict=True)])
+        slopes = -0.5 * weights * (terms @ outer.ravel())
         off = (logs - _PRIOR) / _WIDTH
         value = 0.5 * targets @ fit + np.log(np.diag(factor)).sum() + 0.5 * (off**2).sum()  # (Eq. 5.8)
         return float(value), slopes + off / _WIDTH  # (Eq. 5.9)
