@@ -46,13 +46,17 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         return []
     from controllers.predictor import chosen  # scipy: half a second
 
-    believable = [measured[place] for place in chosen(np.array([o.reward for o in measured]), CAPACITY)]
-    trainings: list[Outcome | Confirmed] = [*believable, *(log.confirmed.values() if confirmed else ())]
+    again = list(log.confirmed.values()) if confirmed else []
+    held = {measured[place].trial for place in chosen(np.array([o.reward for o in measured]), CAPACITY)}
+    held |= {each.trial for each in again}  # whatever their first reward was
+    believable = [outcome for outcome in measured if outcome.trial in held]
+    first = {log.asks[outcome.trial].genotype: outcome for outcome in reversed(believable)}
+    again = [each for each in again if log.asks[each.trial].genotype in first]
+    trainings: list[Outcome | Confirmed] = [*believable, *again]
     told = [(log.asks[each.trial].genotype, each.reward) for each in trainings]
     genotypes, expected, covariance = believed(log.config().problem(log.space), told)
     draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
     chances = np.bincount(draws.argmax(1), minlength=len(genotypes)) / DRAWS
-    first = {log.asks[outcome.trial].genotype: outcome for outcome in reversed(believable)}
     return [
         Recommended(row(log, first[genotype].trial), float(mean), float(np.sqrt(variance)), float(chance))
         for genotype, mean, variance, chance in zip(genotypes, expected, covariance.diagonal(), chances, strict=True)

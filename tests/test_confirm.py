@@ -6,7 +6,7 @@ import pytest
 
 from mnas import export, recommend
 from mnas.confirm import confirm
-from mnas.log import Log, read
+from mnas.log import Confirmed, Log, read
 from mnas.search import resume, search
 from search_space import InputError
 from tests.test_cli import mnas
@@ -60,6 +60,19 @@ def test_a_search_that_was_confirmed_on_the_way_goes_on_as_if_it_was_not(run: Pa
     (half / "journal.jsonl").write_bytes(b"".join(lines[:50]))
     assert len(list(confirm(half, 2, trusted=True))) == 2
     assert told(resume(half, trusted=True)) == told(read(run))
+
+
+def test_what_was_confirmed_is_believed_however_low_its_first_training_was(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a long search the model holds some trials; a network confirmed early on need not be among the best told."""
+    monkeypatch.setattr(recommend, "CAPACITY", 10)
+    log = read(run)
+    worst = min(log.outcomes.values(), key=lambda outcome: outcome.reward).trial
+    assert worst not in [each.row.trial for each in recommend.recommend(log, 40)][:5]
+    for repeat in range(30):
+        log.add(Confirmed(trial=worst, repeat=repeat, accuracy=0.99, reward=2 * true_reward(log, worst)))
+    assert recommend.recommend(log)[0].row.trial == worst
 
 
 def test_a_machines_failure_is_tried_again_and_a_childs_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
