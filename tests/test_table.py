@@ -81,12 +81,6 @@ def test_another_ending_is_refused_and_nothing_is_written(log: Log, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_genotype_outside_the_space_is_an_error_that_names_its_trial(tmp_path: Path) -> None:
-    log = written(tmp_path / "run", ASK, dataclasses.replace(ASK, trial=1, genotype=(99,) * 30))
-    with pytest.raises(InputError, match=r"trial 1: genotype.stage1.\w+: 99; takes 0 to"):
-        table.trials(log)
-
-
 EVENTS = {
     "search": records.Header,
     "ask": records.Ask,
