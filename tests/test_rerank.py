@@ -93,6 +93,7 @@ def test_what_is_said_is_laid_over_the_runs_own(spec: str, reward: Reward) -> No
         ("w=-1,alpha=0", "w is alpha and beta both"),
         ("cost=params", "another cost takes its target too"),
         ("target=10", "--rerank: reward.target: 10 macs is below the smallest network of the space"),
+        ("target=1e300,w=-10", "--rerank: reward.target: 1e+300; takes a number of macs above 0, to 1e18"),
         ("w=0.1", "--rerank: reward.alpha: 0.1; takes -10 to 0: cost must not be rewarded"),
         ("cost=latency,target=9", "--rerank: reward.cost: 'latency'; takes macs or params"),
     ],
