@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def _write_csv(frame: "DataFrame", path: Path) -> None:
-    frame.assign(curve=[json.dumps(curve) for curve in frame["curve"]]).to_csv(path, index=False)
+    curve = [json.dumps(curve) for curve in frame["curve"]]
+    # A spreadsheet would compute words of a stranger's run that begin like a formula; an apostrophe makes them words.
+    words = {
+        name: frame[name].str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True) for name in ("failure_message", "worker")
+    }
+    frame.assign(curve=curve, **words).to_csv(path, index=False)
 
 
 def _write_jsonl(frame: "DataFrame", path: Path) -> None:

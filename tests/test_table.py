@@ -12,6 +12,7 @@ import mnas
 from mnas import records, report, rerank, table
 from mnas.log import Log
 from mnas.search import search
+from runners import Failure
 from search_space import InputError
 from tests.conftest import ROOT
 from tests.test_journal import ASK, OUTCOME
@@ -66,6 +67,17 @@ def test_unfinished_and_reused_trials_have_rows_too(tmp_path: Path) -> None:
     assert frame["reused_from"].tolist()[1] == 0
     assert frame.loc[2, ["accuracy", "reward", "seconds", "told_at"]].isna().all()
     assert frame.loc[0, "asked_at"] == pandas.Timestamp(1.0, unit="s", tz="UTC")
+
+
+def test_a_spreadsheet_computes_nothing_that_a_strangers_run_says(tmp_path: Path) -> None:
+    why = Failure("raised", '=HYPERLINK("http://x";"y")')
+    failed = dataclasses.replace(OUTCOME, accuracy=0.0, failure=why, worker="@SUM(1)")
+    log = written(tmp_path / "run", ASK, failed)
+    table.write(log, tmp_path / "x.csv")
+    row = read_csv(tmp_path / "x.csv").loc[0]
+    assert (row["failure_message"], row["worker"]) == (f"'{why.message}", "'@SUM(1)")
+    table.write(log, tmp_path / "x.parquet")
+    assert pandas.read_parquet(tmp_path / "x.parquet").loc[0, "failure_message"] == why.message
 
 
 def test_a_log_without_a_trial_is_an_empty_table(tmp_path: Path) -> None:
