@@ -101,6 +101,7 @@ def text(log: Log) -> str:
     told = best(log, 1)[0]
     words = f"expected reward {only.expected:.4f} ± {only.spread:.4f}, the best of all with {only.chance:.0%}"
     luck = "" if told.trial == only.row.trial else f" (trial {told.trial} was told the highest)"
-    again = sum(trial == only.row.trial for trial, _ in log.confirmed)
-    words += f", trained {again + 1} times" if again else ""
+    trained = [o.trial for o in log.outcomes.values() if o.reused_from is None] + [trial for trial, _ in log.confirmed]
+    times = sum(log.asks[trial].digest == only.row.digest for trial in trained)
+    words += f", trained {times} times" if times > 1 else ""
     return f"Recommended, and what mnas export takes: trial {only.row.trial}, {words}{luck}"

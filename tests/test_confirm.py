@@ -1,5 +1,6 @@
 """Training the most promising again before one is chosen."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ def test_a_search_that_was_confirmed_on_the_way_goes_on_as_if_it_was_not(run: Pa
     (half / "journal.jsonl").write_bytes(b"".join(lines[:50]))
     assert len(list(confirm(half, 2, trusted=True))) == 2
     assert told(resume(half, trusted=True)) == told(read(run))
+
+
+def test_trainings_of_the_search_itself_are_counted_too(run: Path) -> None:
+    log = read(run)
+    chosen = recommend.recommend(log)[0].row.trial
+    count = len(log.asks)
+    log.add(replace(log.asks[chosen], trial=count))
+    log.add(replace(log.outcomes[chosen], trial=count))
+    log.add(Confirmed(trial=chosen, repeat=0, accuracy=0.5, reward=log.outcomes[chosen].reward))
+    assert f"trial {chosen}, " in recommend.text(log)
+    assert "trained 3 times" in recommend.text(log)
 
 
 def test_what_was_confirmed_is_believed_however_low_its_first_training_was(
