@@ -123,6 +123,9 @@ def test_export_confirms_and_takes_what_is_recommended_then(run: Path, tmp_path:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" trained again: accuracy 0.") == 6
     assert export.read(spec)["provenance"]["trial"] == recommend.recommend(read(run))[0].row.trial
+    for said in (["--trial", "0"], ["--to", "coefficients"], ["--weights", spec]):
+        wrong = mnas("export", run, "--trust", "--confirm", "9", *said, "-o", spec)
+        assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)  # and nothing was trained
     refused = mnas("export", run, "--confirm", "2", "-o", spec)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "is code outside mnas" in refused.stderr
