@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas import report, rerank
+from mnas.config import Config
 from mnas.log import Log
 from mnas.reward import Reward
 from mnas.search import search
@@ -64,6 +65,11 @@ def test_the_log_itself_is_left_as_it_was(log: Log) -> None:
     before = dict(log.outcomes), log.reward
     rerank.under(log, {"target": 9e6})
     assert (log.outcomes, log.reward) == before
+
+
+def test_the_configuration_and_its_digest_are_of_the_new_reward(log: Log) -> None:
+    header = rerank.under(log, {"target": 2e6}).header
+    assert header.config_digest == Config(header.config).digest != log.header.config_digest
 
 
 @pytest.mark.parametrize(
