@@ -13,6 +13,7 @@ import numpy as np
 from controllers.base import Array, Problem
 from mnas.log import Confirmed, Log, Outcome
 from mnas.report import Row, best, row
+from runners.base import MACHINE_FAULTS
 from search_space import Genotype, Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
@@ -46,7 +47,9 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         return []
     from controllers.predictor import chosen  # scipy: half a second
 
-    again = list(log.confirmed.values()) if confirmed else []
+    # A machine that failed says nothing of the network.
+    again = [each for each in log.confirmed.values() if not each.failure or each.failure.kind not in MACHINE_FAULTS]
+    again = again if confirmed else []
     held = {measured[place].trial for place in chosen(np.array([o.reward for o in measured]), CAPACITY)}
     held |= {each.trial for each in again}  # whatever their first reward was
     believable = [outcome for outcome in measured if outcome.trial in held]

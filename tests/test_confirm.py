@@ -9,6 +9,7 @@ from mnas import export, recommend
 from mnas.confirm import confirm
 from mnas.log import Confirmed, Log, read
 from mnas.search import resume, search
+from runners import Failure
 from search_space import InputError
 from tests.test_cli import mnas
 from tests.test_recommend import Noisy, noisy, true_reward
@@ -85,6 +86,16 @@ def test_what_was_confirmed_is_believed_however_low_its_first_training_was(
     for repeat in range(30):
         log.add(Confirmed(trial=worst, repeat=repeat, accuracy=0.99, reward=2 * true_reward(log, worst)))
     assert recommend.recommend(log)[0].row.trial == worst
+
+
+def test_a_machine_that_failed_to_the_last_says_nothing_of_the_network(run: Path) -> None:
+    log = read(run)
+    before = recommend.recommend(log)
+    chosen = before[0].row.trial
+    log.add(Confirmed(trial=chosen, repeat=0, accuracy=0, reward=0, failure=Failure("worker-died", "-9")))
+    assert recommend.recommend(log) == before
+    log.add(Confirmed(trial=chosen, repeat=1, accuracy=0, reward=0, failure=Failure("diverged", "nan")))
+    assert recommend.recommend(log) != before
 
 
 def test_a_machines_failure_is_tried_again_and_a_childs_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
