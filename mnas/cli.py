@@ -235,13 +235,15 @@ def export_network(
     are the best triple of a coefficient search, for scale. What --confirm trains is kept in the run's journal:
     stopped, the same command goes on.
     """
-    if confirm_best:
-        _confirm(source, confirm_best, seeds, trust)
+    if confirm_best and (trial is not None or kind == "coefficients"):
+        raise InputError("--confirm: chooses a network; takes no --trial, nor --to coefficients")
     if tensors and kind not in ("onnx", "weights"):
         raise InputError(f"--weights {tensors}: takes --to onnx or --to weights")
     trained = train.read(source).best if train.is_one(source) else None
     if trial is not None and (kind == "coefficients" or trained or not source.is_dir()):
         raise InputError(f"--trial {trial}: takes a search, and a network of it")
+    if confirm_best:
+        _confirm(source, confirm_best, seeds, trust)
     if kind == "coefficients":
         export.write(output, coefficients.best_triple(log.read(source)))
         click.echo(f"{output}: the best triple of {source}")

@@ -17,7 +17,7 @@ from mnas.log import Log
 from mnas.report import picture
 from mnas.rerank import describe
 from search_space import InputError
-from search_space.errors import require
+from search_space.errors import printable, require
 
 Array = NDArray[np.float64]
 _ALIKE = ("runner", "log", "train")  # tables that change no result of a trial
@@ -89,7 +89,7 @@ def _flat(tables: dict[str, Any]) -> dict[str, Any]:
 def _name(said: dict[str, Any], telling: Sequence[str]) -> str:
     """Name a group by its controller, and by what else is its own."""
     others = [f"{key}={said[key]}" for key in telling if key in said and key != "controller.name"]
-    return " ".join([str(said["controller.name"]), *others])
+    return printable(" ".join([str(said["controller.name"]), *others]))
 
 
 def budgets(found: Sequence[Group]) -> list[int]:
@@ -118,8 +118,8 @@ def text(found: Sequence[Group]) -> str:
     if any(len(group.logs) > 1 for group in found):
         lines += ["", "± standard deviation over seeds; (n) where only n of them came so far"]
     if len({json.dumps(log.header.space, sort_keys=True) for log in logs}) > 1:
-        names = dict.fromkeys(str(log.header.config["space"].get("name")) for log in logs)
-        lines += ["", f"Their spaces differ ({', '.join(names)}): not the controllers alone are compared"]
+        names = dict.fromkeys(str(log.header.config.get("space", {}).get("name")) for log in logs)
+        lines += ["", f"Their spaces differ ({printable(', '.join(names))}): not the controllers alone are compared"]
     return "\n".join(lines)
 
 

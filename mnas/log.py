@@ -12,6 +12,7 @@ not happen.
 import contextlib
 import gc
 import json
+import operator
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -127,6 +128,9 @@ class Log:
                 raise InputError(f"trial {record.trial} is asked of an exhausted space")
             if record.trial != len(self.asks):
                 raise InputError(f"trial {record.trial} is asked where {len(self.asks)} is next")
+            sizes = self.space.sizes
+            if len(record.genotype) != len(sizes) or not all(map(operator.lt, record.genotype, sizes)):
+                self.space.decode(record.genotype)  # raises, and says what is wrong
             self.asks[record.trial] = record
         elif isinstance(record, Resumed):
             self.sessions.append(record.session)
@@ -213,12 +217,13 @@ def _records(lines: list[bytes]) -> list[Record] | None:
     """Return the record of each line, all read at once, which is quicker; None where one can't be read.
 
     Lines that begin and end with braces can't share a record: where one ended inside an object, the next would
-    have to begin with a quote, and no list in a record takes an object. Of that many records each line has one.
+    have to begin with a quote, no list in a record takes an object, and no string the line's end that is put between
+    them. Of that many records each line has one.
     """
     if not all(line.startswith(b"{") and line.endswith(b"}") for line in lines):
         return None
     try:
-        records = RECORDS.validate_json(b"[" + b",".join(lines) + b"]")
+        records = RECORDS.validate_json(b"[" + b",\n".join(lines) + b"]")
     except ValidationError:
         return None
     return records if len(records) == len(lines) else None
@@ -285,4 +290,5 @@ def _begin(run: Path, line: bytes) -> Log:
         raise error.at(f"{path}, line 1: ") from None
     if log.config().digest != log.header.config_digest:
         raise InputError(f"{path}, line 1: the configuration was changed after the search had begun")
+    _ = log.space  # a header without one says so before the trials
     return log

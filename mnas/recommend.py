@@ -13,6 +13,7 @@ import numpy as np
 from controllers.base import Array, Problem
 from mnas.log import Confirmed, Log, Outcome
 from mnas.report import Row, best, row
+from runners.base import MACHINE_FAULTS
 from search_space import Genotype, Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
@@ -44,12 +45,16 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
     measured = [o for _, o in sorted(log.outcomes.items()) if o.failure is None and o.reused_from is None]
     if len(measured) < LEAST or type(log.space) is not Space:
         return []
-    trainings: list[Outcome | Confirmed] = [*measured, *(log.confirmed.values() if confirmed else ())]
+    first = {log.asks[outcome.trial].genotype: outcome.trial for outcome in reversed(measured)}
+    trainings: list[Outcome | Confirmed] = list(measured)
+    for again in log.confirmed.values() if confirmed else ():
+        # A machine that failed says nothing of the network.
+        if log.asks[again.trial].genotype in first and not (again.failure and again.failure.kind in MACHINE_FAULTS):
+            trainings.append(again)
     told = [(log.asks[each.trial].genotype, each.reward) for each in trainings]
     genotypes, expected, covariance = believed(log.config().problem(log.space), told)
     draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
     chances = np.bincount(draws.argmax(1), minlength=len(genotypes)) / DRAWS
-    first = {log.asks[outcome.trial].genotype: outcome.trial for outcome in reversed(measured)}
     return [
         Recommended(row(log, first[genotype]), float(mean), float(np.sqrt(variance)), float(chance))
         for genotype, mean, variance, chance in zip(genotypes, expected, covariance.diagonal(), chances, strict=True)
@@ -96,6 +101,7 @@ def text(log: Log) -> str:
     told = best(log, 1)[0]
     words = f"expected reward {only.expected:.4f} ± {only.spread:.4f}, the best of all with {only.chance:.0%}"
     luck = "" if told.trial == only.row.trial else f" (trial {told.trial} was told the highest)"
-    again = sum(trial == only.row.trial for trial, _ in log.confirmed)
-    words += f", trained {again + 1} times" if again else ""
+    trained = [o.trial for o in log.outcomes.values() if o.reused_from is None] + [trial for trial, _ in log.confirmed]
+    times = sum(log.asks[trial].digest == only.row.digest for trial in trained)
+    words += f", trained {times} times" if times > 1 else ""
     return f"Recommended, and what mnas export takes: trial {only.row.trial}, {words}{luck}"

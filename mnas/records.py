@@ -21,9 +21,11 @@ FORMAT = 1
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+Price = Annotated[int, Field(ge=1, lt=2**63)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]+$")]  # printed as it is
 Share = Annotated[float, Field(ge=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=1e12)]  # 30,000 years: sums of them are finite
 
 
 def _versions() -> dict[str, str]:
@@ -72,10 +74,10 @@ class Ask:
 
     event: Literal["ask"] = "ask"
     trial: Count
-    genotype: tuple[int, ...]
-    digest: str  # of the architecture
-    macs: Count
-    params: Count
+    genotype: tuple[Count, ...]
+    digest: Digest  # of the architecture
+    macs: Price
+    params: Price
     time: Seconds = field(default_factory=time.time)
 
 

@@ -222,9 +222,9 @@ def headline(log: Log) -> str:
 def question(log: Log) -> str:
     """Say in a line what is searched: space, controller, target, seed."""
     tables = log.header.config
-    controller, space = tables.get("controller", {}).get("name", "ppo"), tables["space"]["name"]
+    controller, space = tables.get("controller", {}).get("name", "ppo"), tables.get("space", {}).get("name", "")
     target = f"target {millions(log.reward.target)} {log.reward.cost}"
-    return f"space {space}, controller {controller}, {target}, seed {log.settings.seed}"
+    return printable(f"space {space}, controller {controller}, {target}, seed {log.settings.seed}")
 
 
 def text(log: Log, count: int = 5) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from mnas.config import Config
 from mnas.log import Log
 from mnas.report import Row, best, millions, row
 from mnas.reward import Reward
@@ -72,7 +73,8 @@ def under(log: Log, table: Mapping[str, Any]) -> Log:
     Raises:
         InputError: when the table describes no reward, or one whose target no network of the space meets.
     """
-    header = replace(log.header, config=log.header.config | {"reward": dict(table)})
+    config = log.header.config | {"reward": dict(table)}
+    header = replace(log.header, config=config, config_digest=Config(config).digest)
     try:
         other = Log(log.run, header)
         reward = other.config().reward(log.space)

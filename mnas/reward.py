@@ -4,7 +4,6 @@ MnasNet (arXiv 1807.11626, §3, Eq. 2–3) and TuNAS (arXiv 2008.06120, §3, the
 EfficientNet (arXiv 1905.11946, §4) has MnasNet's with MACs for the cost and w = −0.07.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,7 +44,8 @@ class Reward:
     beta: float = -0.07
 
     def __post_init__(self) -> None:
-        require(0 < self.target < math.inf, "target", self.target, f"a number of {self.cost} above 0")
+        # No network costs as much, and powers of its costs are finite.
+        require(0 < self.target <= 1e18, "target", self.target, f"a number of {self.cost} above 0, to 1e18")
         for name in ("alpha", "beta"):
             value = getattr(self, name)
             require(-10 <= value <= 0, name, value, "-10 to 0: cost must not be rewarded")

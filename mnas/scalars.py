@@ -48,8 +48,9 @@ class Scalars:
                 "accuracy": outcome.accuracy,
                 "macs": log.asks[self._next].macs,
                 "lag": lag(log, self._next),
-                "entropy": entropy(log, self._next + 1),
+                "entropy": entropy(log, self._next + 1),  # None where nothing can be decided
             }
             for name, value in scalars.items():
-                self._writer.add_scalar(name, value, self._next, outcome.time)
+                if value is not None:
+                    self._writer.add_scalar(name, value, self._next, outcome.time)
             self._next += 1

@@ -265,6 +265,9 @@ def resume(run: Path, progress: Progress = _quiet, *, trusted: bool = False) -> 
     with Journal.reopen(run) as journal:
         log = journal.log
         if len(log.outcomes) == log.trials:
+            if log.config().views().tensorboard:  # what a process killed at the end still held
+                with Scalars(run) as scalars:
+                    scalars(log)
             return log
         parts = Parts.of(log.config(trusted=trusted), run)
         if parts.space != log.space:

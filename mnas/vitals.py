@@ -6,6 +6,7 @@ Nothing here locks or asks the search: a journal on a mounted directory tells as
 import bisect
 import itertools
 import math
+import os
 import socket
 import time
 from collections import Counter
@@ -126,12 +127,14 @@ def _state(log: Log, now: float) -> Literal["finished", "running", "stopped", "s
 
 def _runs(pid: int, since: float) -> bool:
     """Say whether the process runs that wrote `since`, and not another one that has its number now."""
-    process = Path(f"/proc/{pid}")
     try:
-        zombie = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-        return not zombie and process.stat().st_ctime <= since + 1
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # from the third on; see proc(5)
     except OSError:
         return False
+    # Not the folder's own time: that is when it was first looked at.
+    after_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + after_boot
+    return fields[0] != "Z" and started <= since + 1
 
 
 def entropy(log: Log, until: int | None = None) -> float | None:

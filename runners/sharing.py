@@ -8,6 +8,8 @@ import tempfile
 from multiprocessing.reduction import DupFd
 from typing import IO, Any
 
+_ALIGNED = 64  # bytes, where each array begins, as NumPy's and PyTorch's own do
+
 
 class Shared:
     """A pickled object whose arrays lie in memory that spawned processes share; they can't write to it.
@@ -22,6 +24,7 @@ class Shared:
         self._file = _nameless()
         for buffer in buffers:
             self._file.write(buffer.raw())
+            self._file.write(bytes(-buffer.raw().nbytes % _ALIGNED))
         self._file.flush()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -36,11 +39,10 @@ class Shared:
     def take(self) -> Any:
         """Make the object."""
         buffers, start = [], 0
-        if sum(self._sizes):
-            whole = memoryview(mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ))
-            for size in self._sizes:
-                buffers.append(whole[start : start + size])
-                start += size
+        content = mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ) if any(self._sizes) else b""
+        for size in self._sizes:
+            buffers.append(memoryview(content)[start : start + size])
+            start += size + -size % _ALIGNED
         return pickle.loads(self._pickled, buffers=buffers)
 
     def close(self) -> None:

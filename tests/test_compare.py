@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnas import compare
+from mnas import compare, report
+from mnas.config import Config
+from mnas.journal import Journal
 from mnas.log import Log
 from mnas.search import search
 from search_space import InputError
 from tests.test_cli import good, mnas
+from tests.test_journal import ASK, CONFIG, OUTCOME, SPACE
 from tests.test_search import config
 
 
@@ -51,6 +54,18 @@ def test_groups_are_named_by_what_tells_them_apart(logs: list[Log], tmp_path: Pa
     other = search(config(trials=5, **tables), tmp_path / "run")
     found = compare.groups([logs[0], other])
     assert [group.name for group in found] == ["random search.window=4", "random search.window=9"]
+
+
+def test_names_from_a_strangers_run_can_not_steer_a_terminal(tmp_path: Path) -> None:
+    tables = CONFIG.tables | {"controller": {"name": "\x1b[31m"}, "space": {"name": "\x1b[32m"}}
+    found = []
+    for number, each in enumerate((tables, {name: tables[name] for name in ("search", "reward")})):
+        with Journal.create(tmp_path / str(number), Config(each), SPACE) as journal:
+            journal.append(ASK)
+            journal.append(OUTCOME)
+        found.append(journal.log)
+        assert "\x1b" not in report.question(journal.log)
+    assert "\x1b" not in compare.text(compare.groups(found))
 
 
 def test_another_reward_is_refused_unless_all_are_ranked_again(logs: list[Log], tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Training the most promising again before one is chosen."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mnas import export, recommend
 from mnas.confirm import confirm
-from mnas.log import Log, read
+from mnas.log import Confirmed, Log, read
 from mnas.search import resume, search
+from runners import Failure
 from search_space import InputError
 from tests.test_cli import mnas
 from tests.test_recommend import Noisy, noisy, true_reward
@@ -62,6 +64,40 @@ def test_a_search_that_was_confirmed_on_the_way_goes_on_as_if_it_was_not(run: Pa
     assert told(resume(half, trusted=True)) == told(read(run))
 
 
+def test_trainings_of_the_search_itself_are_counted_too(run: Path) -> None:
+    log = read(run)
+    chosen = recommend.recommend(log)[0].row.trial
+    count = len(log.asks)
+    log.add(replace(log.asks[chosen], trial=count))
+    log.add(replace(log.outcomes[chosen], trial=count))
+    log.add(Confirmed(trial=chosen, repeat=0, accuracy=0.5, reward=log.outcomes[chosen].reward))
+    assert f"trial {chosen}, " in recommend.text(log)
+    assert "trained 3 times" in recommend.text(log)
+
+
+def test_what_was_confirmed_is_believed_however_low_its_first_training_was(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a long search the model holds some trials; a network confirmed early on need not be among the best told."""
+    monkeypatch.setattr(recommend, "CAPACITY", 10)
+    log = read(run)
+    worst = min(log.outcomes.values(), key=lambda outcome: outcome.reward).trial
+    assert worst not in [each.row.trial for each in recommend.recommend(log, 40)][:5]
+    for repeat in range(30):
+        log.add(Confirmed(trial=worst, repeat=repeat, accuracy=0.99, reward=2 * true_reward(log, worst)))
+    assert recommend.recommend(log)[0].row.trial == worst
+
+
+def test_a_machine_that_failed_to_the_last_says_nothing_of_the_network(run: Path) -> None:
+    log = read(run)
+    before = recommend.recommend(log)
+    chosen = before[0].row.trial
+    log.add(Confirmed(trial=chosen, repeat=0, accuracy=0, reward=0, failure=Failure("worker-died", "-9")))
+    assert recommend.recommend(log) == before
+    log.add(Confirmed(trial=chosen, repeat=1, accuracy=0, reward=0, failure=Failure("diverged", "nan")))
+    assert recommend.recommend(log) != before
+
+
 def test_a_machines_failure_is_tried_again_and_a_childs_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failures = [OSError(5, "Input/output error"), ValueError("can't be built")]
 
@@ -98,6 +134,9 @@ def test_export_confirms_and_takes_what_is_recommended_then(run: Path, tmp_path:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" trained again: accuracy 0.") == 6
     assert export.read(spec)["provenance"]["trial"] == recommend.recommend(read(run))[0].row.trial
+    for said in (["--trial", "0"], ["--to", "coefficients"], ["--weights", spec]):
+        wrong = mnas("export", run, "--trust", "--confirm", "9", *said, "-o", spec)
+        assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)  # and nothing was trained
     refused = mnas("export", run, "--confirm", "2", "-o", spec)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "is code outside mnas" in refused.stderr

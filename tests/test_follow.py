@@ -143,6 +143,16 @@ def test_a_process_that_has_the_number_of_one_that_ended_is_not_it(tmp_path: Pat
     assert vitals(written(tmp_path / "other", ASK)).state == "running"
 
 
+def test_a_process_is_as_old_as_it_is_whenever_it_is_looked_at_first(tmp_path: Path) -> None:
+    begun = time.time()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        time.sleep(1.5)
+        for since, state in ((begun, "running"), (begun - 5, "stopped")):
+            session = Resumed(session=Session(pid=process.pid, time=since))
+            assert vitals(written(tmp_path / state, session, ASK)).state == state
+        process.kill()
+
+
 def test_pace_and_time_left_are_of_this_session(tmp_path: Path) -> None:
     asks = [Ask(trial=n, genotype=(0,) * 30, digest=str(n), macs=5, params=7, time=50.0 + n) for n in range(3)]
     old = Outcome(trial=0, accuracy=0.5, reward=0.4, worker="0", time=60.0)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from mnas import coefficients, page
 from mnas.config import Config
 from mnas.journal import Journal
-from mnas.log import Ask, Log, Outcome, Record, Resumed, Retry, Session, read
+from mnas.log import Ask, Confirmed, Log, Outcome, Record, Resumed, Retry, Session, read
 from mnas.page import series, timeline
 from mnas.page.stages import drawn
 from mnas.recommend import recommend
@@ -164,13 +163,6 @@ def test_a_coefficient_search_is_refused_in_one_line(tmp_path: Path) -> None:
         page.html(log)
 
 
-def test_a_genotype_that_is_not_of_the_space_is_refused(tmp_path: Path) -> None:
-    wrong = replace(ask(0), genotype=(99,) * len(SPACE.decisions))
-    log = written(tmp_path / "run", wrong, Outcome(trial=0, accuracy=0.5, reward=0.5))
-    with pytest.raises(InputError, match=r"trial 0: genotype.stage1.op: 99; takes 0 to"):
-        page.html(log)
-
-
 def test_a_search_of_failures_alone_has_a_page(tmp_path: Path) -> None:
     failed = Outcome(trial=0, accuracy=0, reward=0, failure=Failure("raised", "why"), seconds=1.0, time=1.0)
     said = text(page.html(written(tmp_path / "run", ask(0), failed)))
@@ -247,6 +239,17 @@ def test_time_between_sessions_is_left_out(tmp_path: Path) -> None:
     drawn = timeline.timeline(first)
     assert drawn
     assert drawn["bars"] == [[[26, 30, 1, 1]]]
+
+
+def test_a_session_that_only_confirmed_takes_no_time_of_the_search(tmp_path: Path) -> None:
+    log = written(tmp_path / "run", ask(0, 1010.0), Outcome(trial=0, accuracy=0.5, reward=0.5, time=1020.0))
+    log.sessions[0] = Session(time=1000.0)
+    log.add(Resumed(session=Session(time=5000.0)))
+    log.add(Confirmed(trial=0, repeat=0, accuracy=0.5, reward=0.5, time=5100.0))
+    assert (timeline.Clock(log).end, timeline.Clock(log).resumed) == (20, [])
+    log.add(Resumed(session=Session(time=9000.0)))
+    log.add(ask(1, 9005.0))
+    assert (timeline.Clock(log).end, timeline.Clock(log).resumed) == (25, [20])
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 3)), min_size=1, max_size=60), st.floats(0.01, 5))

@@ -20,6 +20,17 @@ ASK = Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7, time=1.0)
 OUTCOME = Outcome(trial=0, accuracy=0.5, reward=0.4, curve=(0.25, 0.5), seconds=2.0, worker="1", time=2.0)
 
 
+_RETRY = (
+    """{"event": "retry", "trial": 0, "failure": {"kind": "machine", "message": ""}, "seconds": 1, "worker": "%s"}"""
+)
+
+
+def _asked(**changed: object) -> str:
+    return json.dumps(
+        {"event": "ask", "trial": 1, "genotype": [0] * 30, "digest": "d", "macs": 5, "params": 7} | changed
+    )
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     written = Journal.create(tmp_path / "run", CONFIG, SPACE)
@@ -84,9 +95,17 @@ def test_a_torn_last_line_is_forgotten_and_written_over(run: Path) -> None:
             "outcome of trial 7, which is not running",
         ),
         (
-            '{"event": "ask", "trial": 4, "genotype": [], "digest": "", "macs": 1, "params": 1}',
+            '{"event": "ask", "trial": 4, "genotype": [], "digest": "d", "macs": 1, "params": 1}',
             "trial 4 is asked where 1",
         ),
+        (_asked(genotype=[0] * 29), "line 3: genotype: 29 numbers; this space asks 30 decisions"),
+        (_asked(genotype=[99] * 30), "line 3: genotype.stage1.op: 99; takes 0 to"),
+        (_asked(genotype=[-1] * 30), "line 3: ask.genotype.0: "),
+        (_asked(macs=0), "line 3: ask.macs: "),
+        (_asked(digest="\x1b[31m"), "line 3: ask.digest: "),
+        (_asked(time=1e308), "line 3: ask.time: "),
+        # Two lines that make one record together, and one that holds two.
+        (f"{_RETRY % '}{'}\n{_RETRY % 0},{_RETRY % 0}".replace("}{", "}\n{"), "line 3: Invalid JSON"),
         ("", "line 3: "),
         ('{"event": "exhausted", "trials": 1}, {"event": "exhausted", "trials": 1}', "line 3: "),
         ('{"event": "exhausted"\n"trials": 1}', "line 3: "),
@@ -157,10 +176,10 @@ def test_a_writer_whose_run_was_taken_over_stops_where_locks_did_not_hold(run: P
     with Journal.reopen(run) as ours:
         (run / "lock").unlink()
         with Journal.reopen(run) as theirs:
-            theirs.append(Ask(trial=len(theirs.log.asks), genotype=(0,) * 30, digest="x", macs=1, params=1))
+            theirs.append(Ask(trial=len(theirs.log.asks), genotype=(0,) * 30, digest="a", macs=1, params=1))
             whole = (run / "journal.jsonl").read_bytes()
             with pytest.raises(InputError, match="another process writes it; this one stops"):
-                ours.append(Ask(trial=len(ours.log.asks), genotype=(0,) * 30, digest="x", macs=1, params=1))
+                ours.append(Ask(trial=len(ours.log.asks), genotype=(0,) * 30, digest="a", macs=1, params=1))
     assert (run / "journal.jsonl").read_bytes() == whole
 
 

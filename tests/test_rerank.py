@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas import report, rerank
+from mnas.config import Config
 from mnas.log import Log
 from mnas.reward import Reward
 from mnas.search import search
@@ -66,6 +67,11 @@ def test_the_log_itself_is_left_as_it_was(log: Log) -> None:
     assert (log.outcomes, log.reward) == before
 
 
+def test_the_configuration_and_its_digest_are_of_the_new_reward(log: Log) -> None:
+    header = rerank.under(log, {"target": 2e6}).header
+    assert header.config_digest == Config(header.config).digest != log.header.config_digest
+
+
 @pytest.mark.parametrize(
     ("spec", "reward"),
     [
@@ -93,6 +99,7 @@ def test_what_is_said_is_laid_over_the_runs_own(spec: str, reward: Reward) -> No
         ("w=-1,alpha=0", "w is alpha and beta both"),
         ("cost=params", "another cost takes its target too"),
         ("target=10", "--rerank: reward.target: 10 macs is below the smallest network of the space"),
+        ("target=1e300,w=-10", "--rerank: reward.target: 1e+300; takes a number of macs above 0, to 1e18"),
         ("w=0.1", "--rerank: reward.alpha: 0.1; takes -10 to 0: cost must not be rewarded"),
         ("cost=latency,target=9", "--rerank: reward.cost: 'latency'; takes macs or params"),
     ],

@@ -50,7 +50,7 @@ def test_a_reward_for_being_dearer_is_refused(name: str) -> None:
         Reward(target=1.0, **{name: 0.07})
 
 
-@pytest.mark.parametrize("target", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("target", [0.0, -1.0, float("nan"), float("inf"), 1e300])
 def test_an_impossible_target_is_refused(target: float) -> None:
     with pytest.raises(InputError, match=r"target: .*; takes a number of macs above 0"):
         Reward(target=target)

@@ -1,16 +1,20 @@
 """Scalars for TensorBoard: written when asked, each step once, through kills and resumes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tensorboardX import proto
 
 from mnas.config import Config
-from mnas.journal import NAME
+from mnas.journal import NAME, Journal
 from mnas.log import Log, read
+from mnas.scalars import Scalars
 from mnas.search import resume, search
 from mnas.vitals import lag
-from search_space import InputError
+from search_space import InputError, Space
+from search_space.mnasnet import tiny
+from tests.test_journal import ASK, OUTCOME
 from tests.test_search import config
 
 
@@ -57,6 +61,23 @@ def test_going_on_writes_no_step_twice_and_leaves_none_out(tmp_path: Path) -> No
     resume(log.run, trusted=True)
     found = [(tag, step) for tag, step, _ in steps(log.run)]
     assert len(found) == len(set(found)) == 6 * 20
+
+
+def test_a_finished_search_gets_back_what_a_killed_process_still_held(tmp_path: Path) -> None:
+    log = search(asked(), tmp_path / "run")
+    (path,) = (log.run / "tensorboard").glob("events.*")
+    path.write_bytes(path.read_bytes()[:500])
+    resume(log.run)
+    assert len(steps(log.run)) == 6 * 20
+
+
+def test_a_space_without_a_decision_has_no_entropy(tmp_path: Path) -> None:
+    only = Space(tiny().template, ())
+    with Journal.create(tmp_path, asked(), only) as journal, Scalars(tmp_path) as scalars:
+        journal.append(replace(ASK, genotype=()))
+        journal.append(OUTCOME)
+        scalars(journal.log)
+    assert {tag for tag, _, _ in steps(tmp_path)} == {"reward", "reward/best_so_far", "accuracy", "macs", "lag"}
 
 
 def test_a_strangers_link_is_not_written_through(tmp_path: Path) -> None:

@@ -48,7 +48,6 @@ def html(log: Log, compared: Log | None = None) -> str:
         raise InputError(f"{log.run}: a coefficient search, which the page can't show; mnas inspect {log.run} does")
     if not log.outcomes:
         raise InputError(f"{log.run}: no trial is done yet; there is nothing to report")
-    series.check(log)
     if compared is not None:
         _check_alike(log, compared)
 
@@ -96,7 +95,6 @@ def _check_alike(log: Log, other: Log) -> None:
             f"--compare {other.run}: its [{differ[0]}] is not that of {log.run}; takes a search of the same space, "
             f"reward and proxy"
         )
-    series.check(other)
     if not other.outcomes:
         raise InputError(f"--compare {other.run}: no trial is done yet")
 

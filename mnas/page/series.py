@@ -19,15 +19,6 @@ POINTS = 80  # of a curve over the trials
 Pairs = list[tuple[float, float]]
 
 
-def check(log: Log) -> None:
-    """Raise InputError when a trial is not of the run's space."""
-    sizes = log.space.sizes
-    for trial, ask in log.asks.items():
-        genotype = ask.genotype
-        if len(genotype) != len(sizes) or not all(0 <= a < size for a, size in zip(genotype, sizes, strict=True)):
-            log.architecture(trial)
-
-
 def charts(log: Log, compared: Log | None, said: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the script draws, beside what the page has said (`words.told`)."""
     winner = [said["winner"].trial] if said["winner"] else []

@@ -22,10 +22,12 @@ class Clock:
         parts = (log.asks.values(), log.outcomes.values(), log.retries)
         events: Times = np.sort([record.time for part in parts for record in part])
         self._starts: Times = np.sort([session.time for session in log.sessions])
-        # What a session found last, or its own start where nothing came before.
-        places = np.searchsorted(events, self._starts)
-        before = np.where(places > 0, events[np.maximum(places - 1, 0)], self._starts)
+        # What a session found last: an event, or the start of a session in which nothing was searched.
+        moments = np.sort(np.concatenate([events, self._starts]))
+        before = moments[np.maximum(np.searchsorted(moments, self._starts) - 1, 0)]
         gaps = np.maximum(self._starts - np.maximum(before, self._starts[0]), 0)
+        counts = np.diff(np.searchsorted(events, self._starts), append=len(events))
+        self._searched = self._starts[counts > 0]  # the others trained networks again, after it
         self._idle: Times = np.cumsum(gaps)
         self.end = float(self(events[-1:])[0])
 
@@ -38,7 +40,7 @@ class Clock:
     @property
     def resumed(self) -> list[float]:
         """Seconds at which the search went on in a new process."""
-        return [round(float(second), 2) for second in self(self._starts[1:])]
+        return [round(float(second), 2) for second in self(self._searched[self._searched > self._starts[0]])]
 
 
 def timeline(log: Log) -> dict[str, Any] | None:
