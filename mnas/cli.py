@@ -237,6 +237,8 @@ def export_network(
     """
     if confirm_best and (trial is not None or kind == "coefficients"):
         raise InputError("--confirm: chooses a network; takes no --trial, nor --to coefficients")
+    if not confirm_best and (seeds > 1 or trust):
+        raise InputError("--seeds and --trust: take --confirm K with them")
     if tensors and kind not in ("onnx", "weights"):
         raise InputError(f"--weights {tensors}: takes --to onnx or --to weights")
     trained = train.read(source).best if train.is_one(source) else None

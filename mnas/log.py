@@ -14,6 +14,7 @@ import gc
 import json
 import operator
 import os
+import shlex
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -93,7 +94,7 @@ class Log:
     def resume_command(self) -> str:
         """What to type to go on."""
         trust = "--trust " if self.config().names_outside_code else ""
-        return f"mnas resume {trust}{self.run}"
+        return f"mnas resume {trust}{shlex.quote(str(self.run))}"
 
     @cached_property
     def space(self) -> Space:

@@ -202,6 +202,7 @@ for arguments in (["inspect", {str(run)!r}], ["report", {str(run)!r}, "-o", {str
         (["inspect", "nowhere", "--rerank", "w=-1"], "nowhere: no run directory; it holds no journal.jsonl"),
         (["inspect", "nowhere", "--top", "-2"], "Invalid value for '--top'"),
         (["serach"], "No such command 'serach'"),
+        (["export", "nowhere", "--seeds", "3", "-o", "x.json"], "--seeds and --trust: take --confirm K with them"),
         (["zoo", "-o", "x.json"], "zoo: -o x.json takes the name of a network too"),
         (
             ["space", "nope"],
