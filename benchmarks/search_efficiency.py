@@ -14,6 +14,7 @@ import itertools
 import json
 import math
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -172,12 +173,12 @@ def _table(figures: dict[str, Any], task: str, window: int, told: bool) -> str:
     return tabulate(rows, headers, disable_numparse=True)
 
 
-def _plot(figures: dict[str, Any], path: Path) -> None:
+def _plot(figures: dict[str, Any], path: Path, asked: Sequence[tuple[str, int]]) -> None:
     from matplotlib.figure import Figure
 
-    shown = [
-        (task, window) for task in TASKS for window in (1, 64) if any(_runs(figures, task, window, n) for n in ALL)
-    ]
+    shown = [(task, window) for task, window in asked if any(_runs(figures, task, window, name) for name in ALL)]
+    if not shown:
+        return
     wide = min(2, len(shown))
     figure = Figure(figsize=(5.5 * wide, 4.2 * math.ceil(len(shown) / wide)), layout="constrained")
     plots = np.atleast_1d(figure.subplots(math.ceil(len(shown) / wide), wide)).ravel()
@@ -187,11 +188,13 @@ def _plot(figures: dict[str, Any], path: Path) -> None:
             budgets = [b for b in BUDGETS if runs and any(str(b) in run for run in runs)]
             values = [np.array([run[str(b)] for run in runs if str(b) in run]) for b in budgets]
             means = np.array([max(FLOOR, v.mean()) for v in values])
+            errors = [v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else 0.0 for v in values]
             if budgets:
                 style = {"marker": "o", "ls": "--" if name in PEERS else "-", "color": f"C{number}"}
-                axes.plot(budgets, means, label=name, **style)
-        axes.set(xscale="log", yscale="log", title=f"{task}, window {window}", xticks=BUDGETS, xticklabels=BUDGETS)
+                axes.errorbar(budgets, means, errors, label=name, capsize=2, **style)
+        axes.set(xscale="log", title=f"{task}, window {window}", xticks=BUDGETS, xticklabels=BUDGETS)
         axes.set(xlabel="trained networks", ylabel=f"regret (0.01 of reward; {FLOOR} and less at the bottom)")
+        axes.set_yscale("log", nonpositive="clip")
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=110)
 
@@ -253,7 +256,7 @@ def main(
     for task, window in itertools.product(tasks, windows):
         click.echo(_table(figures, task, window, best_told) + "\n")
     click.echo(_evaluations(figures))
-    _plot(figures, out / "regret.png")
+    _plot(figures, out / "regret.png", list(itertools.product(tasks, windows)))
 
 
 if __name__ == "__main__":

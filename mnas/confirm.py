@@ -30,7 +30,7 @@ def confirm(run: Path, count: int, seeds: int = 1, *, trusted: bool = False) -> 
 
     Raises:
         InputError: when the run can't be read, is being written, has no trial with an accuracy or, untrusted, names
-            code outside mnas.
+            code outside mnas; when the machine fails at one job more often than the search allows.
         KeyboardInterrupt: on Ctrl-C; what has come stays.
     """
     with Journal.reopen(run) as journal:
@@ -56,13 +56,18 @@ def confirm(run: Path, count: int, seeds: int = 1, *, trusted: bool = False) -> 
                 submit(number)
             while jobs:
                 result = runner.next()
-                if result.failure and result.failure.kind == "bad-input":
-                    raise InputError(result.failure.message)
-                if result.failure:
-                    logger.warning("confirming failed (%s): %s", result.failure.kind, result.failure.message)
-                    if result.failure.kind in MACHINE_FAULTS and tries[result.trial] <= log.settings.retries:
-                        submit(result.trial)
-                        continue
+                failure = result.failure
+                if failure and failure.kind == "bad-input":
+                    raise InputError(failure.message)
+                if failure and failure.kind in MACHINE_FAULTS:  # it says nothing of the network
+                    if tries[result.trial] > log.settings.retries:
+                        raise InputError(
+                            f"{run}: the machine failed again and again ({failure.kind}: {failure.message}); what is "
+                            f"confirmed is kept, the same command goes on"
+                        )
+                    logger.warning("confirming failed (%s): %s", failure.kind, failure.message)
+                    submit(result.trial)
+                    continue
                 trial, repeat = jobs.pop(result.trial)
                 confirmed = Confirmed(
                     trial=trial,
@@ -72,7 +77,7 @@ def confirm(run: Path, count: int, seeds: int = 1, *, trusted: bool = False) -> 
                     curve=result.curve,
                     seconds=result.seconds,
                     worker=result.worker,
-                    failure=result.failure,
+                    failure=failure,
                 )
                 journal.append(confirmed)
                 journal.sync()

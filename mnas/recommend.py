@@ -13,7 +13,6 @@ import numpy as np
 from controllers.base import Array, Problem
 from mnas.log import Confirmed, Log, Outcome
 from mnas.report import Row, best, row
-from runners.base import MACHINE_FAULTS
 from search_space import Genotype, Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
@@ -47,10 +46,8 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         return []
     first = {log.asks[outcome.trial].genotype: outcome.trial for outcome in reversed(measured)}
     trainings: list[Outcome | Confirmed] = list(measured)
-    for again in log.confirmed.values() if confirmed else ():
-        # A machine that failed says nothing of the network.
-        if log.asks[again.trial].genotype in first and not (again.failure and again.failure.kind in MACHINE_FAULTS):
-            trainings.append(again)
+    if confirmed:
+        trainings += [again for again in log.confirmed.values() if log.asks[again.trial].genotype in first]
     told = [(log.asks[each.trial].genotype, each.reward) for each in trainings]
     genotypes, expected, covariance = believed(log.config().problem(log.space), told)
     draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")

@@ -9,7 +9,6 @@ from mnas import export, recommend
 from mnas.confirm import confirm
 from mnas.log import Confirmed, Log, read
 from mnas.search import resume, search
-from runners import Failure
 from search_space import InputError
 from tests.test_cli import mnas
 from tests.test_recommend import Noisy, noisy, true_reward
@@ -88,14 +87,19 @@ def test_what_was_confirmed_is_believed_however_low_its_first_training_was(
     assert recommend.recommend(log)[0].row.trial == worst
 
 
-def test_a_machine_that_failed_to_the_last_says_nothing_of_the_network(run: Path) -> None:
-    log = read(run)
-    before = recommend.recommend(log)
-    chosen = before[0].row.trial
-    log.add(Confirmed(trial=chosen, repeat=0, accuracy=0, reward=0, failure=Failure("worker-died", "-9")))
-    assert recommend.recommend(log) == before
-    log.add(Confirmed(trial=chosen, repeat=1, accuracy=0, reward=0, failure=Failure("diverged", "nan")))
-    assert recommend.recommend(log) != before
+def test_a_machine_that_fails_to_the_last_says_nothing_of_the_network_and_is_gone_on_with(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Noisy, architecture: object) -> float:
+        raise OSError(5, "Input/output error")
+
+    before = (run / "journal.jsonl").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(Noisy, "true", fails)
+        with pytest.raises(InputError, match=r"the machine failed again and again \(machine: .* same command goes on"):
+            list(confirm(run, 2, trusted=True))
+    assert (run / "journal.jsonl").read_bytes() == before
+    assert len(list(confirm(run, 2, trusted=True))) == 2
 
 
 def test_a_machines_failure_is_tried_again_and_a_childs_is_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
