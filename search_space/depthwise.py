@@ -1,7 +1,7 @@
 """A depthwise convolution that trains as fast on a CPU with 5×5 kernels and small maps as with 3×3 on large ones.
 
 oneDNN has no kernel of its own for a depthwise convolution's weight gradient where the kernel is wider than 3 or the
-map smaller than the kernel, and falls back to one that takes up to 25 times as long (benchmarks/training.py). But the
+map smaller than the kernel, and falls back to one that took 2.5 to 25 times as long (single layers, batch 64). But the
 gradient of a few columns of the kernel is that of a narrower convolution, over an input that is padded beforehand:
 so it is computed in strips of at most three columns, which oneDNN is fast at.
 """

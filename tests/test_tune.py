@@ -110,11 +110,11 @@ def test_a_space_of_tunes_own_is_refused() -> None:
 
 
 def test_the_example_with_asha_runs(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "examples" / "tune_asha.py", "4"]
+    command = [sys.executable, ROOT / "examples" / "tune_asha.py", "2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
-    assert "4 trials, 0 failed" in ran.stdout
+    assert "2 trials, 0 failed" in ran.stdout
     assert "after 4 epochs" in ran.stdout  # of four: the best was not stopped
 
 
