@@ -95,7 +95,7 @@ class Seen:
 
 
 class Repeats:
-    """Whether networks that were trained again brought anything new."""
+    """Whether networks that were trained again brought anything new; told what each training brought."""
 
     def __init__(self) -> None:
         self._first: dict[Genotype, float] = {}

@@ -41,7 +41,8 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         count: how many at most.
         confirmed: whether to believe what trained a network again (`confirm.py`), too.
     """
-    measured = [o for _, o in sorted(log.outcomes.items()) if o.failure is None and o.reused_from is None]
+    # An accuracy of 0, failed or not, recommends nothing.
+    measured = [o for _, o in sorted(log.outcomes.items()) if o.accuracy > 0 and o.reused_from is None]
     if len(measured) < LEAST or type(log.space) is not Space:
         return []
     first = {log.asks[outcome.trial].genotype: outcome.trial for outcome in reversed(measured)}

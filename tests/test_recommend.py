@@ -100,3 +100,13 @@ def test_of_a_long_log_it_reads_the_best_and_some_of_all_times(tmp_path: Path) -
     rewards = sorted((outcome.reward for outcome in log.outcomes.values()), reverse=True)
     assert found.row.reward >= rewards[recommend.CAPACITY // 2]
     assert true_reward(log, found.row.trial) >= np.quantile([true_reward(log, trial) for trial in log.outcomes], 0.98)
+
+
+def test_where_no_network_gets_anything_right_nothing_is_recommended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Noisy, "true", lambda self, architecture: 0.0)
+    quiet = config(trials=12, proxy={"name": "tests.test_recommend:Noisy", "noise": 0.0}, controller={"name": "random"})
+    log = search(quiet, tmp_path / "run")
+    assert recommend.text(log) == ""
+    assert len(recommend.promising(log, 3)) == 3
