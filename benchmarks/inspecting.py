@@ -2,8 +2,8 @@
 
     python -m benchmarks.inspecting [--trials 1000 --trials 10000 --trials 100000] [--rounds 3]
 
-Journals of random search on a surrogate that costs nothing; `mnas inspect`, and `mnas report` where there is one, as
-whole processes: the least of their times, start of Python included, and their peak memory. Beside it an empty
+Journals of random search whose accuracies are drawn, not trained; `mnas inspect` and `mnas report` as whole
+processes: the least of their times, start of Python included, and their peak memory. Beside it an empty
 `mnas --version`, which says how fast the machine is just then. (Its name is not `inspect`, which is Python's.)
 """
 
@@ -69,7 +69,6 @@ def _measure(arguments: list[str], rounds: int) -> tuple[float, float, float]:
 @click.option("--rounds", default=3, show_default=True, help="Processes of each kind.")
 def main(trials: tuple[int, ...], rounds: int) -> None:
     """Measure."""
-    asked = subprocess.run([sys.executable, "-m", "mnas", "report", "--help"], cwd=ROOT, capture_output=True)
     wall, cpu, peak = _measure(["--version"], rounds)
     rows = [["mnas --version", "", "", f"{wall:.2f}", f"{cpu:.2f}", f"{peak:.0f}", ""]]
     with tempfile.TemporaryDirectory() as folder:
@@ -77,10 +76,7 @@ def main(trials: tuple[int, ...], rounds: int) -> None:
             run, page = Path(folder) / str(count), Path(folder) / "report.html"
             _journal(run, count)
             megabytes = f"{(run / NAME).stat().st_size / 1e6:.1f}"
-            verbs = {"inspect": [str(run)]}
-            if asked.returncode == 0:
-                verbs["report"] = [str(run), "-o", str(page)]
-            for verb, arguments in verbs.items():
+            for verb, arguments in {"inspect": [str(run)], "report": [str(run), "-o", str(page)]}.items():
                 wall, cpu, peak = _measure([verb, *arguments], rounds)
                 written = f"{page.stat().st_size / 1e6:.2f}" if verb == "report" else ""
                 cells = [f"{wall:.2f}", f"{cpu:.2f}", f"{peak:.0f}", written]

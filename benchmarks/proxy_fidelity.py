@@ -12,6 +12,7 @@ before it ended.
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from runners import Job
 from runners.files import replacing
 from search_space.cost import cost
 
-# From the longest down: all data for half the epochs, then the other ways to make it cheaper, each alone and together.
+# The longest, then fewer epochs, and the other ways to make it cheaper, each alone and together.
 BUDGETS = (
     "proxy.recipe.epochs=6",
     "proxy.recipe.epochs=3",
@@ -38,15 +39,15 @@ BUDGETS = (
 )
 
 
-def _train(path: Path, overrides: list[str], networks: int, known: dict[str, Any], keep: Any) -> None:
+def _train(path: Path, overrides: list[str], networks: int, known: dict[str, Any], keep: Callable[[], None]) -> None:
     """Train what is not known yet."""
     planned = config.load(path, overrides)
-    space, whole = planned.space(), config.load(path).space()
+    space = planned.space()
     evaluate = planned.evaluate(space)
     evaluate.prepare()
     rng = np.random.default_rng(0)
     for number in range(networks):
-        genotype = whole.random(rng)
+        genotype = space.random(rng)  # the same in all: no budget changes what a space asks
         if str(number) in known:
             continue
         architecture = space.decode(genotype)

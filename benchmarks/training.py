@@ -108,7 +108,7 @@ def _loop(
     network = build(architecture)
     network = (network if strips else _plain(network)).train()
     if last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
     normalise, size = Normalise.of(images), architecture.resolution
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, fused=fused)
     loader = DataLoader(_PerImage(images, normalise, size, floats=not batched), batch, shuffle=True, drop_last=True)
@@ -122,7 +122,7 @@ def _loop(
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
             loss = functional.cross_entropy(network(inputs), labels, label_smoothing=0.1)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             if not fused:
                 running += loss.item()
@@ -133,7 +133,7 @@ def _ours(architecture: Architecture, images: Images, batch: int, *, strips: boo
     """Train a child by the product's own loop, a step each time it is asked."""
     network = build(architecture)
     network = network if strips else _plain(network)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     recipe = Recipe(batch_size=batch, pad=4, flip=True)
     training = Training(network, recipe, normalise=Normalise.of(images), size=architecture.resolution, seed=0)
     order = np.random.default_rng(0).permutation(len(images))
