@@ -200,7 +200,7 @@ def _plot(figures: dict[str, Any], path: Path, asked: Sequence[tuple[str, int]])
 
 
 def _evaluations(figures: dict[str, Any]) -> str:
-    """Say after how many trials the best told regrets no more, in the mean, than what ppo-mnasnet recommends at 3,000."""
+    """Say after how many trials the best told misses no more, in the mean, than ppo-mnasnet ends with at 3,000."""
     rows = []
     for task, window in itertools.product(TASKS, (1, 64)):
         reference = [run["recommended"] for run in _runs(figures, task, window, "ppo-mnasnet")]
