@@ -1,5 +1,6 @@
 """What the Ray runner does on a cluster of several nodes (Ray's own, of processes on this machine)."""
 
+import itertools
 import os
 import signal
 import time
@@ -68,8 +69,9 @@ def test_workers_follow_the_cluster_as_nodes_come_and_go(cluster: Cluster, opene
     opened.append(runner)
     for job in jobs(100):
         runner.submit(job)
-    results = [runner.next() for _ in range(6)]
-    assert sum(worker.node is not None for worker in runner._pool) == 2
+    results = [runner.next()]
+    while sum(worker.node is not None for worker in runner._pool) < 2:
+        results.append(runner.next())
     assert len(runner._pool) == 4  # as many again wait for nodes to come: an autoscaler sees them
     second = cluster.add_node(num_cpus=1)
     while second.node_id not in {worker.node.id for worker in runner._pool if worker.node}:
@@ -102,17 +104,19 @@ def test_a_node_that_keeps_failing_is_taken_out_and_the_others_go_on(
     bad, good = cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)
     runner = RayRunner(Placed(failing=bad.node_id), address=cluster.address, strikes=3)
     opened.append(runner)
-    waiting, done = jobs(20), []
-    for job in waiting:
-        runner.submit(job)
-    while len(done) < 20:
+    coming, open_jobs = iter(jobs(1000)), {}
+    for job in itertools.islice(coming, 4):
+        runner.submit(open_jobs.setdefault(job.trial, job))
+    while open_jobs:
         result = runner.next()
         if result.failure:
             assert result.failure.kind == "machine"
-            runner.submit(waiting[result.trial])
-        else:
-            done.append(result.trial)
-    assert sorted(done) == list(range(20))
+            runner.submit(open_jobs[result.trial])
+            continue
+        del open_jobs[result.trial]
+        if not runner._excluded:  # a failed worker's successor may take seconds to start: there is work until then
+            job = next(coming)
+            runner.submit(open_jobs.setdefault(job.trial, job))
     assert [node.id for node in runner._excluded] == [bad.node_id]
     assert "is taken out: it failed 3 trials in a row" in caplog.text
     assert good.node_id in runner._nodes
