@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from controllers.base import Array, Problem
@@ -44,9 +45,9 @@ class Features(NamedTuple):
     order: Array  # [N, D] the answers' numbers, standardised
     choice: Array  # [N, sum of sizes] the answers, one-hot
 
-    def row(self, number: int) -> "Features":
-        """Return the features of one network. `[1]`"""
-        return Features(*(part[number : number + 1] for part in self))
+    def rows(self, numbers: Sequence[int] | NDArray[np.int64]) -> "Features":
+        """Return the features of some of the networks. `[M]`"""
+        return Features(*(part[numbers] for part in self))
 
 
 class Encoder:
@@ -112,16 +113,24 @@ def _covariance(a: Features, b: Features, weights: Array) -> Array:
     return covariance
 
 
-def learn(features: Features, targets: Array, *, exact: bool = False) -> Array:
+def learn(
+    features: Features, targets: Array, counts: Array | None = None, scatter: float = 0.0, *, exact: bool = False
+) -> Array:
     """Return the weights of the terms and, last, the noise variance that are most probable given `targets`. `[8]`
+
+    What trainings of one network say is all in their mean, their number and their scatter.
 
     Args:
         features: of N networks.
         targets: their accuracies, standardised. `[N]`
+        counts: of how many trainings each is the mean; of one if not said. `[N]`
+        scatter: sum of the squared distances of all trainings from their networks' means.
         exact: whether there is no noise.
     """
     count = len(targets)
-    terms = np.stack([*_terms(features, features), np.eye(count)]).reshape(-1, count**2)
+    counts = np.ones(count) if counts is None else counts
+    repeats = float(counts.sum()) - count
+    terms = np.stack([*_terms(features, features), np.diag(1 / counts)]).reshape(-1, count**2)
 
     def loss(logs: Array) -> tuple[float, Array]:
         weights = np.exp(logs)
@@ -134,6 +143,9 @@ def learn(features: Features, targets: Array, *, exact: bool = False) -> Array:
         slopes = -0.5 * weights * (terms @ outer.ravel())
         off = (logs - _PRIOR) / _WIDTH
         value = 0.5 * targets @ fit + np.log(np.diag(factor)).sum() + 0.5 * (off**2).sum()  # (Eq. 5.8)
+        # Around their network's mean, trainings are normal with the noise alone.
+        value += 0.5 * (repeats * logs[-1] + scatter / weights[-1])
+        slopes[-1] += 0.5 * (repeats - scatter / weights[-1])
         return float(value), slopes + off / _WIDTH  # (Eq. 5.9)
 
     bounds = [(_LEAST_LOG, 4)] * len(TERMS) + [(_LEAST_LOG, _LEAST_LOG if exact else 4)]
@@ -151,25 +163,27 @@ class Posterior:
     asked takes one row more, O(n²), and one that is told two solves of triangles.
     """
 
-    def __init__(self, features: Features, targets: Array, weights: Array) -> None:
+    def __init__(self, features: Features, targets: Array, weights: Array, counts: Array | None = None) -> None:
         """Begin with N asked networks of which the first M are told.
 
         Args:
             features: of the asked networks. `[N]`
             targets: accuracies of the told ones, standardised. `[M]`
             weights: of the terms and the noise, as `learn` returns them. `[8]`
+            counts: of how many trainings each told one is the mean; of one if not said. `[N]`
         """
         self._weights, self._noise = weights[:-1], weights[-1]
         self._features = features
+        self._counts = np.ones(len(features.cost)) if counts is None else counts
         covariance = _covariance(features, features, self._weights)
-        covariance[np.diag_indices(len(covariance))] += self._noise
+        covariance[np.diag_indices(len(covariance))] += self._noise / self._counts
         self._factor = linalg.cholesky(covariance, lower=True, check_finite=False)
         self.tell(targets)
 
     def ask(self, features: Features) -> None:
         """Take in networks that are asked now."""
         for row in range(len(features.cost)):
-            new = features.row(row)
+            new = features.rows([row])
             known = linalg.solve_triangular(self._factor, self._to(new), lower=True, check_finite=False)[:, 0]
             rest = self._noise + self._prior(new)[0] - known @ known
             count = len(known)
@@ -177,6 +191,7 @@ class Posterior:
             factor[:count, :count], factor[count, :count], factor[count, count] = self._factor, known, np.sqrt(rest)
             self._factor = factor
             self._features = Features(*map(np.concatenate, zip(self._features, new, strict=True)))
+            self._counts = np.append(self._counts, 1.0)
 
     def tell(self, targets: Array) -> None:
         """Take in the accuracies of the first M networks. `[M]`"""
@@ -186,7 +201,7 @@ class Posterior:
     @property
     def told(self) -> Array:
         """The expected accuracies of the told networks. `[M]`"""
-        told: Array = self._targets - self._noise * self._fit
+        told: Array = self._targets - self._noise / self._counts[: len(self._fit)] * self._fit
         return told
 
     def _to(self, features: Features) -> Array:

@@ -8,12 +8,14 @@ that the model explains.
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controllers.base import Array, Problem, Repeats
 from controllers.gaussian_process import Encoder, Features, Posterior, learn
 from search_space.space import Genotype
 
 LEAST = 8  # trials told before the first prediction
+LEARNT = 400  # trials at most from which the weights are learnt
 
 
 def _milestone(told: int) -> int:
@@ -27,7 +29,7 @@ def _milestone(told: int) -> int:
 class Predictor:
     """Learns from trials as they are asked and told; what it says is a function of those alone.
 
-    The weights are learnt anew at milestones, from 400 trials at most; between them trials are taken in one by one.
+    The weights are learnt anew at milestones, from LEARNT trials at most; between them trials are taken in one by one.
     Of more than `capacity` told trials the model holds the half of highest reward, and others from all times
     (`chosen`).
     """
@@ -64,14 +66,6 @@ class Predictor:
         rewards: Array = weighed.slope * (self._centre + self._scale * (mean + kappa * spread)) + weighed.intercept
         return rewards
 
-    def joint(self, genotypes: Sequence[Genotype]) -> tuple[Array, Array]:
-        """Return mean and covariance of the genotypes' rewards if each were trained very often. `[N]`, `[N, N]`"""
-        self._update()
-        weighed = self._problem.weigh(genotypes)
-        mean, covariance = self._posterior.joint(self._encode(genotypes, weighed.costs))
-        rewards: Array = weighed.slope * (self._centre + self._scale * mean) + weighed.intercept
-        return rewards, covariance * self._scale**2 * np.outer(weighed.slope, weighed.slope)
-
     def believed(self) -> list[Genotype]:
         """Return the told networks that did not fail, the one of highest expected reward first."""
         self._update()
@@ -102,11 +96,14 @@ class Predictor:
             self._learnt = milestone
             weighed = self._problem.weigh(self._asked[:milestone])
             rewards = weighed.slope * accuracies[:milestone] + weighed.intercept
-            rows = chosen(self._asked[:milestone], rewards, 400)
+            # A network's trainings are ranked together: the lucky one alone would tell of its luck.
+            _, number = grouped(self._asked[:milestone])
+            means = (np.bincount(number, rewards) / np.bincount(number))[number]
+            rows = chosen(means, LEARNT)
             self._centre, self._scale = accuracies[:milestone].mean(), accuracies[:milestone].std() + 1e-6
             targets = (accuracies - self._centre) / self._scale
             weights = learn(self._features(rows), targets[rows], exact=self.exact(milestone))
-            held = chosen(self._asked[:milestone], rewards, self._capacity)
+            held = chosen(means, self._capacity)
             self._rows = [*held, *range(milestone, len(self._asked))]
             features = self._features(self._rows)
             self._posterior = Posterior(features, targets[[row for row in self._rows if row < told]], weights)
@@ -123,17 +120,18 @@ class Predictor:
         return self._encode(genotypes, self._problem.weigh(genotypes).costs)
 
 
-def chosen(networks: Sequence[Genotype], rewards: Array, count: int) -> list[int]:
-    """Return `count` rows in order: the half of highest reward, and every so many of the others.
-
-    A network's trainings are ranked together, by their mean: the lucky one alone would tell of its luck.
-    """
-    if len(rewards) <= count:
-        return list(range(len(rewards)))
+def grouped(networks: Sequence[Genotype]) -> tuple[list[Genotype], NDArray[np.int64]]:
+    """Return each network once, U of them, and of each training which of them it trained. `[N]`"""
     numbers: dict[Genotype, int] = {}
     number = np.array([numbers.setdefault(network, len(numbers)) for network in networks])
-    mean = np.bincount(number, rewards) / np.bincount(number)
-    ranked = np.lexsort((number, -mean[number]))
+    return list(numbers), number
+
+
+def chosen(rewards: Array, count: int) -> list[int]:
+    """Return `count` rows in order: the half of highest reward, and every so many of the others."""
+    if len(rewards) <= count:
+        return list(range(len(rewards)))
+    ranked = np.argsort(-rewards, kind="stable")
     best, others = ranked[: count // 2], np.sort(ranked[count // 2 :])
     spaced = others[np.linspace(0, len(others) - 1, count - len(best)).astype(int)]
     return sorted([*best.tolist(), *spaced.tolist()])

@@ -17,7 +17,7 @@ from search_space import Genotype, Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
 DRAWS = 10_000
-CAPACITY = 1000  # trainings that are believed: of more, a part (`predictor.chosen`)
+CAPACITY = 1000  # networks that are read: of more, a part (`predictor.chosen`)
 LEAST = 8  # trials below which there is nothing to learn from
 
 
@@ -68,17 +68,30 @@ def believed(problem: Problem, told: Sequence[tuple[Genotype, float]]) -> tuple[
     """
     from threadpoolctl import threadpool_limits
 
-    from controllers.predictor import Predictor, chosen  # scipy: half a second
+    from controllers.gaussian_process import Encoder, Posterior, learn  # scipy: half a second
+    from controllers.predictor import LEARNT, chosen, grouped
 
-    predictor = Predictor(problem, CAPACITY)
-    genotypes, rewards = [genotype for genotype, _ in told], np.array([reward for _, reward in told])
-    held = chosen(genotypes, rewards, CAPACITY)
-    for place in held:
-        predictor.ask(genotypes[place])
-    predictor.tell(*rewards[held])
+    networks, number = grouped([genotype for genotype, _ in told])
+    rewards, counts = np.array([reward for _, reward in told]), np.bincount(number).astype(float)
+    means = np.bincount(number, rewards) / counts
+    scatter = np.bincount(number, (rewards - means[number]) ** 2)
+    held = np.array(chosen(means, CAPACITY))
+    networks, counts = [networks[place] for place in held], counts[held]
+    weighed = problem.weigh(networks)
+    accuracies = (means[held] - weighed.intercept) / weighed.slope
+    centre, scale = accuracies.mean(), accuracies.std() + 1e-6
+    targets, scatter = (accuracies - centre) / scale, scatter[held] / (weighed.slope * scale) ** 2
+    features = Encoder(problem)(networks, weighed.costs)
     with threadpool_limits(1):  # matrices this small gain nothing by more
-        genotypes = predictor.believed()[:CANDIDATES]
-        return genotypes, *predictor.joint(genotypes)
+        some = chosen(means[held], LEARNT)
+        weights = learn(features.rows(some), targets[some], counts[some], scatter[some].sum())
+        posterior = Posterior(features, targets, weights, counts)
+        expected = weighed.slope * (centre + scale * posterior.told) + weighed.intercept
+        top = np.argsort(-expected, kind="stable")[:CANDIDATES]
+        mean, covariance = posterior.joint(features.rows(top))
+    slope = weighed.slope[top]
+    expected = slope * (centre + scale * mean) + weighed.intercept[top]
+    return [networks[place] for place in top], expected, covariance * scale**2 * np.outer(slope, slope)
 
 
 def promising(log: Log, count: int, *, confirmed: bool = True) -> list[Row]:
