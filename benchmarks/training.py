@@ -68,13 +68,15 @@ CHILDREN = {
 }
 
 
-class _PerImage(Dataset[tuple[Tensor, int]]):
+class PerImage(Dataset[tuple[Tensor, int]]):
     """Crop and flip one PIL image at a time; to floats at once, or as bytes that are normalised a batch at a time."""
 
-    def __init__(self, images: Images, normalise: Normalise, size: int, *, floats: bool) -> None:
+    def __init__(
+        self, images: Images, normalise: Normalise, size: int, *, pad: int = 4, flip: bool = True, floats: bool
+    ) -> None:
         self.pixels, self.labels = images.batch(np.arange(len(images)))
         self.mean, self.std = (t[:, None, None] for t in (normalise.mean, normalise.std))
-        self.size, self.floats = size, floats
+        self.size, self.pad, self.flip, self.floats = size, pad, flip, floats
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,9 +85,9 @@ class _PerImage(Dataset[tuple[Tensor, int]]):
         image = Image.fromarray(self.pixels[index].transpose(1, 2, 0))
         if self.size != image.width:
             image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
-        left, top = np.random.randint(0, 9, 2)
-        image = ImageOps.expand(image, 4).crop((left, top, left + self.size, top + self.size))
-        if np.random.rand() < 0.5:
+        left, top = np.random.randint(0, 2 * self.pad + 1, 2)
+        image = ImageOps.expand(image, self.pad).crop((left, top, left + self.size, top + self.size))
+        if self.flip and np.random.rand() < 0.5:
             image = ImageOps.mirror(image)
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
         if self.floats:
@@ -93,7 +95,7 @@ class _PerImage(Dataset[tuple[Tensor, int]]):
         return pixels, int(self.labels[index])
 
 
-def _plain(network: nn.Module) -> nn.Module:
+def without_strips(network: nn.Module) -> nn.Module:
     """Take our gradient of depthwise convolutions away."""
     for layer in network.modules():
         if isinstance(layer, DepthwiseConv2d):
@@ -106,12 +108,12 @@ def _loop(
 ) -> Iterator[int]:
     """Train a child, a step each time it is asked; yield the images of a step."""
     network = build(architecture)
-    network = (network if strips else _plain(network)).train()
+    network = (network if strips else without_strips(network)).train()
     if last:
         network.to(memory_format=torch.channels_last)
     normalise, size = Normalise.of(images), architecture.resolution
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, fused=fused)
-    loader = DataLoader(_PerImage(images, normalise, size, floats=not batched), batch, shuffle=True, drop_last=True)
+    loader = DataLoader(PerImage(images, normalise, size, floats=not batched), batch, shuffle=True, drop_last=True)
     running = 0.0
     while True:
         for pixels, labels in loader:
@@ -132,7 +134,7 @@ def _loop(
 def _ours(architecture: Architecture, images: Images, batch: int, *, strips: bool = True) -> Iterator[int]:
     """Train a child by the product's own loop, a step each time it is asked."""
     network = build(architecture)
-    network = network if strips else _plain(network)
+    network = network if strips else without_strips(network)
     network.to(memory_format=torch.channels_last)
     recipe = Recipe(batch_size=batch, pad=4, flip=True)
     training = Training(network, recipe, normalise=Normalise.of(images), size=architecture.resolution, seed=0)

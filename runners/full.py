@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from runners import checkpoint, tensors
 from runners.base import Failure, FailureKind
 from runners.checkpoint import Epoch, Moment, Tell
@@ -30,8 +28,8 @@ class FullTraining(ImageTask):
         size: pixels a side that pictures are decoded to.
         seed: fixes weights, order, augmentation and dropout.
         device: `auto` takes a GPU where there is one.
-        precision: of the forward pass; `auto` takes bfloat16 on a GPU that is made for it. On a CPU it
-            was slower than float32 (0.5 to 0.85 of its speed, facts of 2026).
+        precision: of the forward pass.
+        deterministic: whether a GPU gives the same bits each time, too.
         threads: of each worker on the CPU.
         readers: threads of each worker that read pictures ahead; 4 beside a GPU, unless said.
         workers: processes that share each batch, each with a GPU of its own where there are any. More than
@@ -49,7 +47,8 @@ class FullTraining(ImageTask):
         size: int = 224,
         seed: int = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        precision: Precision = "auto",
+        deterministic: bool = False,
         threads: int = 1,
         readers: int | None = None,
         workers: int = 1,
@@ -67,8 +66,10 @@ class FullTraining(ImageTask):
             device=device,
             threads=threads,
             readers=readers,
+            precision=precision,
+            deterministic=deterministic,
         )
-        self._seed, self._precision = seed, precision
+        self._seed = seed
         self.workers, self.address = workers, address
         if workers == 1:
             self.check_device()
@@ -113,8 +114,7 @@ class FullTraining(ImageTask):
 
     def _train(self, architecture: Architecture, folder: Path, tell: Tell) -> None:
         self.prepare()
-        precision: Precision = "bfloat16" if self._low_precision() else "float32"
-        training = self.begin(architecture, self._seed, precision)
+        training = self.begin(architecture, self._seed)
         record = checkpoint.read(folder, architecture.digest)
         if not same_everywhere(len(record.epochs)):
             raise InputError(f"{folder}: not the same for all workers; takes storage that all of them see")
@@ -144,8 +144,3 @@ class FullTraining(ImageTask):
         if record.test is None:
             record = replace(record, test=training.accuracy(self.data.read("test")))
             keep()
-
-    def _low_precision(self) -> bool:
-        if self._precision == "auto":
-            return self.device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
-        return self._precision == "bfloat16"

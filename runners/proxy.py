@@ -5,7 +5,7 @@ from typing import Literal
 
 from runners.base import Job, Result
 from runners.recipe import Recipe
-from runners.task import ImageTask
+from runners.task import ImageTask, Precision
 
 _DEFAULT = Recipe()
 
@@ -24,6 +24,8 @@ class ProxyTask(ImageTask):
         device: Literal["auto", "cpu", "cuda"] = "auto",
         threads: int = 1,
         readers: int | None = None,
+        precision: Precision = "auto",
+        deterministic: bool = False,  # the same bits each time on a GPU, too; slower
         train_fraction: float = 1.0,  # of the images that are not measured on, the same of every class
     ) -> None:
         super().__init__(
@@ -35,6 +37,8 @@ class ProxyTask(ImageTask):
             device=device,
             threads=threads,
             readers=readers,
+            precision=precision,
+            deterministic=deterministic,
             train_fraction=train_fraction,
         )
 

@@ -103,6 +103,23 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         ProxyTask(device="cuda").prepare()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="takes a GPU")
+def test_on_a_gpu_the_seed_fixes_the_accuracy_bit_for_bit_when_asked() -> None:
+    task = ProxyTask(recipe=QUICK, device="cuda", deterministic=True)
+    task.prepare()
+    try:
+        assert task(Job(0, CHILD, seed=5)).curve == task(Job(1, CHILD, seed=5)).curve
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_lower_precision_is_used_when_asked_for() -> None:
+    few = {"recipe": QUICK, "train_fraction": 0.1, "val_fraction": 0.5}
+    task = ProxyTask(**few, precision="bfloat16")
+    assert task(Job(0, CHILD, 3)).curve != ProxyTask(**few)(Job(0, CHILD, 3)).curve
+    assert task(Job(0, CHILD, 3)).curve == task(Job(1, CHILD, 3)).curve
+
+
 def test_a_part_of_the_images_is_trained_on_and_all_the_others_measured_as_before() -> None:
     whole, part = ProxyTask().images, ProxyTask(train_fraction=0.25).images
     assert len(part[0]) == len(whole[0]) / 4

@@ -1,0 +1,161 @@
+"""How many children an hour: our warm workers beside the loop most people write, a process a trial.
+
+    python -m benchmarks.children cifar10-cpu --set proxy.path=../shared/data/cifar10 [--networks 6] [--seeds 3]
+
+Both train the same random networks with CONFIG's proxy task, two at a time on one thread each, seed after seed in
+turns: from the start of Python to the last accuracy, with whatever a trial needs. A trial of the plain loop imports
+torch, reads the data, builds the network, counts its FLOPs with fvcore, and trains on batches of a DataLoader that
+transforms images one by one, in contiguous float32, with `.item()` in every step; then it measures, likewise. Ours is
+what a search's runner does. Accuracy is the mean of all networks, its deviation that between seeds.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from statistics import mean, stdev
+
+import click
+import numpy as np
+from tabulate import tabulate
+
+from mnas import config
+from mnas.config import Config
+from mnas.search import job_seed
+from runners import Job
+from runners.proxy import ProxyTask
+from search_space import Architecture
+
+TOGETHER = 2
+
+
+def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
+    """Train and measure a child in this process; return its accuracy."""
+    import torch
+    from fvcore.nn import FlopCountAnalysis
+    from torch.nn import functional
+    from torch.utils.data import DataLoader
+
+    from benchmarks.training import PerImage, without_strips
+    from runners.images import Images
+    from runners.training import Normalise
+    from search_space.network import build
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    task.prepare()
+    (training, validation), recipe, size = task.images, task.recipe, architecture.resolution
+    network = without_strips(build(architecture, bn_momentum=recipe.bn_momentum))
+    FlopCountAnalysis(network.eval(), torch.zeros(1, architecture.in_channels, size, size)).total()
+    optimizer = recipe.make_optimizer(network)
+    for group in optimizer.param_groups:
+        group["fused"] = False  # torch's default on a CPU
+    normalise = Normalise.of(training)
+
+    def loader(images: Images, *, train: bool) -> "DataLoader[tuple[torch.Tensor, int]]":
+        pad, flip = (recipe.pad, recipe.flip) if train else (0, False)
+        seen = PerImage(images, normalise, size, pad=pad, flip=flip, floats=True)
+        return DataLoader(seen, recipe.batch_size, shuffle=train, drop_last=train)
+
+    right = 0
+    for epoch in range(recipe.epochs):
+        network.train()
+        batches, total = loader(training, train=True), 0.0
+        for step, (pixels, labels) in enumerate(batches):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.lr_at(epoch + (step + 0.5) / len(batches))
+            loss = functional.cross_entropy(network(pixels), labels, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        network.eval()
+        with torch.no_grad():
+            right = sum(
+                int((network(pixels).argmax(1) == labels).sum()) for pixels, labels in loader(validation, train=False)
+            )
+    return right / len(validation)
+
+
+def _networks(planned: Config, count: int) -> list[Architecture]:
+    space, rng = planned.space(), np.random.default_rng(0)
+    return [space.decode(space.random(rng)) for _ in range(count)]
+
+
+def _by_runner(planned: Config, networks: list[Architecture], seed: int) -> list[float]:
+    runner = planned.runner(planned.evaluate(planned.space()), None)
+    for number, network in enumerate(networks):
+        runner.submit(Job(number, network, job_seed(seed, number)))
+    results = [runner.next() for _ in networks]
+    runner.close()
+    return [result.accuracy for result in results]
+
+
+def _by_processes(arguments: list[str], networks: list[Architecture], seed: int) -> list[float]:
+    def one(number: int) -> float:
+        command = [sys.executable, "-m", "benchmarks.children", *arguments, "--one", str(number), str(seed)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | _ONE_THREAD)
+        return float(json.loads(said.stdout.splitlines()[-1]))
+
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        return list(pool.map(one, range(len(networks))))
+
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def _spent() -> float:
+    """Return the CPU seconds of this process and of those it has ended."""
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+@click.command()
+@click.argument("config_file", metavar="CONFIG")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE")
+@click.option("--networks", default=6, show_default=True)
+@click.option("--seeds", default=3, show_default=True)
+@click.option("--one", nargs=2, type=int, hidden=True, help="Train one network from one seed, plainly, here.")
+def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, one: tuple[int, int] | None) -> None:
+    """Let the two take turns, and print what they reached."""
+    fixed = ["runner.name=local", f"runner.workers={TOGETHER}", "proxy.threads=1"]
+    planned = config.load(config.find(config_file), [*overrides, *fixed])
+    children = _networks(planned, networks)
+    if one:
+        task = planned.evaluate(planned.space())
+        assert isinstance(task, ProxyTask)
+        click.echo(json.dumps(_plain(task, children[one[0]], job_seed(one[1], one[0]))))
+        return
+    arguments = [config_file, *(word for override in overrides for word in ("--set", override))]
+    ways: dict[str, Callable[[int], list[float]]] = {
+        "plain loop, a process a trial": lambda seed: _by_processes(arguments, children, seed),
+        "mnas": lambda seed: _by_runner(planned, children, seed),
+    }
+    figures: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
+    for seed in range(seeds):
+        for name, way in ways.items():
+            began, spent = time.monotonic(), _spent()
+            accuracy = mean(way(seed))
+            seconds = time.monotonic() - began
+            figures[name].append((networks / seconds * 3600, networks / (_spent() - spent) * 3600, accuracy))
+            click.echo(f"{name}, seed {seed}: {seconds:.0f} s, accuracy {accuracy:.4f}")
+    first = [mean(values) for values in zip(*next(iter(figures.values())), strict=True)]
+    rows = []
+    for name, runs in figures.items():
+        hourly, of_cpu, accuracy = (mean(values) for values in zip(*runs, strict=True))
+        deviation = stdev(run[2] for run in runs) if seeds > 1 else float("nan")
+        ratios = f"{hourly / first[0]:.2f}", f"{of_cpu / first[1]:.2f}"
+        rows.append([name, f"{hourly:.0f}", ratios[0], f"{of_cpu:.0f}", ratios[1], f"{accuracy:.4f} ± {deviation:.4f}"])
+    headers = [f"{networks} networks, {seeds} seeds", "children/h", "ratio", "a CPU hour", "ratio", "accuracy"]
+    click.echo(tabulate(rows, headers, disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
