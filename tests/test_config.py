@@ -170,7 +170,7 @@ def test_a_shipped_configuration_is_found_by_its_name() -> None:
     for name in ("quickstart", "quickstart.toml"):
         assert config.find(name).name == "quickstart.toml"
     with pytest.raises(
-        InputError, match="none of the shipped anb, cifar10, cifar10-cpu, coefficients, imagenet, quickstart"
+        InputError, match="none of the shipped anb, cifar10-cpu, cifar10, coefficients, imagenet, quickstart"
     ):
         config.find("nope")
 
