@@ -33,6 +33,8 @@ class Recipe:
     label_smoothing: float = 0.1
     pad: int = 2  # pixels: a random crop out of the image with so much black around
     flip: bool = False  # mirror every other image, by chance
+    cutout: int = 0  # pixels a side of a square that is blackened in each image (arXiv 1708.04552)
+    mixup: float = 0.0  # α of the beta distribution by which two images are mixed (arXiv 1710.09412); 0: none
     bn_momentum: float = 0.1  # weight of the newest batch in batch norm's statistics
     ema: float = 0.0  # share that a running average of the weights keeps at a step; it is what is measured
 
@@ -47,6 +49,8 @@ class Recipe:
         require(0 <= self.warmup_epochs < self.epochs, "warmup_epochs", self.warmup_epochs, "0 to below epochs")
         require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 to below 1")
         require(self.pad >= 0, "pad", self.pad, "0 or more")
+        require(self.cutout >= 0, "cutout", self.cutout, "0 (none) or more")
+        require(0 <= self.mixup < math.inf, "mixup", self.mixup, "0 (none) or more")
         require(0 < self.bn_momentum <= 1, "bn_momentum", self.bn_momentum, "above 0, to 1")
         require(0 <= self.ema < 1, "ema", self.ema, "0 (none) to below 1")
 

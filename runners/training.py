@@ -63,14 +63,15 @@ class Normalise:
         return floats.contiguous(memory_format=torch.channels_last)
 
 
-def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Crop each image out of its padded self at a place of its own, and mirror half of them.
+def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cutout: int = 0) -> Tensor:
+    """Crop each image out of its padded self at a place of its own, mirror half of them, blacken a square of each.
 
     Args:
         images: bytes `[B, C, H, W]`.
         pad: black pixels on each side before the crop.
         flip: whether to mirror.
         generator: on the CPU; decides.
+        cutout: pixels a side of the square, whose centre is anywhere in the image.
     """
     count, _, height, width = images.shape
     if pad:
@@ -83,7 +84,20 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator) ->
     if flip:
         mirrored = torch.rand(count, generator=generator).to(images.device) < 0.5
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+    if cutout:
+        top = torch.randint(0, height, (count, 1), generator=generator) - cutout // 2
+        left = torch.randint(0, width, (count, 1), generator=generator) - cutout // 2
+        rows = (top <= torch.arange(height)) & (torch.arange(height) < top + cutout)  # [B, H]
+        columns = (left <= torch.arange(width)) & (torch.arange(width) < left + cutout)  # [B, W]
+        black = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.device)
+        images = images.masked_fill(black, 0)
     return images
+
+
+def partners(count: int, alpha: float, generator: torch.Generator) -> tuple[Tensor, float]:
+    """Return with which image of the batch each is mixed, `[B]`, and the share that all keep, of Beta(α, α)."""
+    rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))  # torch's beta takes no generator
+    return torch.from_numpy(rng.permutation(count)), float(rng.beta(alpha, alpha))
 
 
 class Training:
@@ -159,12 +173,19 @@ class Training:
         return torch.Generator().manual_seed(int(seed))
 
     def _step(self, pixels: Bytes, labels: Labels, generator: torch.Generator) -> Tensor:
-        inputs = augment(torch.from_numpy(pixels).to(self._device), self._recipe.pad, self._recipe.flip, generator)
+        recipe, images = self._recipe, torch.from_numpy(pixels).to(self._device)
+        images = augment(images, recipe.pad, recipe.flip, generator, recipe.cutout)
+        inputs, targets = self._normalise(images, self._size), torch.from_numpy(labels).to(self._device)
+        order, share = partners(len(labels), recipe.mixup, generator) if recipe.mixup else (None, 1.0)
+        if order is not None:
+            inputs = inputs.lerp(inputs[order.to(self._device)], 1 - share)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
-            logits = self._forward(self._normalise(inputs, self._size))
-        loss = functional.cross_entropy(
-            logits.float(), torch.from_numpy(labels).to(self._device), label_smoothing=self._recipe.label_smoothing
-        )
+            logits = self._forward(inputs).float()
+        loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+        if order is not None:
+            others = targets[order.to(self._device)]
+            other = functional.cross_entropy(logits, others, label_smoothing=recipe.label_smoothing)
+            loss = loss.lerp(other, 1 - share)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()

@@ -11,7 +11,7 @@ from torch import nn
 from runners.base import DivergenceError
 from runners.images import Images
 from runners.recipe import PAPER, Recipe
-from runners.training import Normalise, Training, augment
+from runners.training import Normalise, Training, augment, partners
 from search_space import InputError
 
 
@@ -170,6 +170,35 @@ def test_each_image_is_shifted_on_its_own() -> None:
     assert len(set(places.tolist())) > 10
 
 
+@given(st.integers(1, 12), st.integers(0, 100))
+def test_cutout_blackens_a_square_of_each_image_which_may_stand_out_over_an_edge(side: int, seed: int) -> None:
+    images = torch.full((8, 3, 10, 10), 7, dtype=torch.uint8)
+    black = (augment(images, 0, False, torch.Generator().manual_seed(seed), cutout=side) == 0).all(1)
+    heights, widths = black.any(2).sum(1), black.any(1).sum(1)  # [B]
+    assert (heights >= min(side // 2, 10)).all()
+    assert (heights <= side).all()
+    assert (black.sum((1, 2)) == heights * widths).all()  # a rectangle
+    assert (images == 7).all()  # what came in is as it was
+
+
+def test_mixup_and_cutout_learn_too_and_the_seed_fixes_them() -> None:
+    recipe, (one, other, plain) = replace(SHORT, mixup=0.4, cutout=2), (linear(), linear(), linear())
+    assert fit(one, recipe, seed=1) == fit(other, recipe, seed=1)
+    assert fit(plain, SHORT, seed=1)[-1] > 0.97
+    assert all(map(torch.equal, one.parameters(), other.parameters()))
+    assert not all(map(torch.equal, one.parameters(), plain.parameters()))
+    assert fit(one, recipe)[-1] > 0.97
+
+
+def test_mixup_keeps_a_share_of_each_image_and_gives_the_rest_to_one_partner_each() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = [partners(10, 0.5, generator) for _ in range(1000)]
+    assert all(sorted(order.tolist()) == list(range(10)) for order, _ in drawn)
+    shares = np.array([share for _, share in drawn])
+    assert shares.mean() == pytest.approx(0.5, abs=0.05)  # Beta(1/2, 1/2): mean 1/2, variance 1/8
+    assert shares.var() == pytest.approx(0.125, abs=0.02)
+
+
 def test_normalised_images_have_mean_zero_and_deviation_one() -> None:
     images = squares(500)
     floats = Normalise.of(images)(torch.from_numpy(images.batch(np.arange(500))[0]), 8)
@@ -214,6 +243,8 @@ def test_accuracy_counts_every_image_once() -> None:
         ("warmup_epochs", 2.0),
         ("label_smoothing", 1.0),
         ("pad", -1),
+        ("cutout", -1),
+        ("mixup", -0.1),
         ("bn_momentum", 0.0),
         ("ema", 1.0),
         ("lr_decay", 0.0),
