@@ -37,11 +37,14 @@ class Group:
 
 
 def best_so_far(log: Log) -> Array:
-    """Return the highest reward after 1, 2, … trials, as far as all before were told. `[N]`"""
-    told = 0
-    while told in log.outcomes:
-        told += 1
-    return np.maximum.accumulate([log.outcomes[trial].reward for trial in range(told)] or np.zeros(0))
+    """Return the highest reward after 1, 2, … trials, as far as all before were told. `[N]`
+
+    One that was expected of a child ended early is none: under another reward (`rerank.py`) it might be the highest.
+    """
+    rewards: list[float] = []
+    while (outcome := log.outcomes.get(len(rewards))) is not None:
+        rewards.append(-np.inf if outcome.stopped_early else outcome.reward)
+    return np.maximum.accumulate(rewards or np.zeros(0))
 
 
 def groups(logs: Sequence[Log]) -> list[Group]:

@@ -66,7 +66,8 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
         "config_digest": log.header.config_digest,
         "sessions": [asdict(session) for session in log.sessions],
     }
-    accuracy = {"validation": outcome.accuracy, "curve": list(outcome.curve), "reward": outcome.reward}
+    part = "expected" if outcome.stopped_early else "validation"
+    accuracy = {part: outcome.accuracy, "curve": list(outcome.curve), "reward": outcome.reward}
     name = re.sub(r"[^\w-]+", "-", log.run.resolve().name).strip("-") or "run"
     return spec(found, f"{name}-trial{trial}", accuracy=accuracy, provenance=provenance)
 

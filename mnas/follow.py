@@ -116,7 +116,8 @@ def view(log: Log, found: Vitals, width: int, top: int = 5) -> list[str]:
 def _counts(found: Vitals) -> list[str]:
     """Return what did not go straight, in words."""
     failed = ", ".join(f"{kind} {count}" for kind, count in found.failures.items())
-    words = [f"{found.reused} reused"] if found.reused else []
+    words = [f"{found.stopped_early} stopped early"] if found.stopped_early else []
+    words += [f"{found.reused} reused"] if found.reused else []
     words += [f"{found.retries} retries"] if found.retries else []
     return words + ([f"{sum(found.failures.values())} failed ({failed})"] if failed else [])
 

@@ -41,8 +41,9 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         count: how many at most.
         confirmed: whether to believe what trained a network again (`confirm.py`), too.
     """
-    # An accuracy of 0, failed or not, recommends nothing.
-    measured = [o for _, o in sorted(log.outcomes.items()) if o.accuracy > 0 and o.reused_from is None]
+    # An accuracy of 0, failed or not, recommends nothing, nor does one that was expected and not measured.
+    own = (o for _, o in sorted(log.outcomes.items()) if o.reused_from is None)
+    measured = [o for o in own if o.accuracy > 0 and not o.stopped_early]
     if len(measured) < LEAST or type(log.space) is not Space:
         return []
     first = {log.asks[outcome.trial].genotype: outcome.trial for outcome in reversed(measured)}
@@ -112,7 +113,8 @@ def text(log: Log) -> str:
     told = best(log, 1)[0]
     words = f"expected reward {only.expected:.4f} ± {only.spread:.4f}, the best of all with {only.chance:.0%}"
     luck = "" if told.trial == only.row.trial else f" (trial {told.trial} was told the highest)"
-    trained = [o.trial for o in log.outcomes.values() if o.reused_from is None] + [trial for trial, _ in log.confirmed]
+    trained = [o.trial for o in log.outcomes.values() if o.reused_from is None and not o.stopped_early]
+    trained += [trial for trial, _ in log.confirmed]
     times = sum(log.asks[trial].digest == only.row.digest for trial in trained)
     words += f", trained {times} times" if times > 1 else ""
     return f"Recommended, and what mnas export takes: trial {only.row.trial}, {words}{luck}"

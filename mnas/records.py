@@ -105,6 +105,7 @@ class Outcome:
     seconds: Seconds = 0.0
     worker: str = ""
     failure: Failure | None = None
+    stopped_early: bool = False  # ended before its last epoch; the accuracy is what was expected
     reused_from: Count | None = None  # the earlier trial of the same network, whose result this is
     time: Seconds = field(default_factory=time.time)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A trial that was trained (or told again) and did not fail."""
+    """A trial that was trained to its end (or told again) and did not fail."""
 
     trial: int
     accuracy: float
@@ -40,9 +40,9 @@ class Row:
 
 
 def _succeeded(log: Log) -> list[Outcome]:
-    """Return the outcomes that are no failures, in order of their trials."""
+    """Return the outcomes that were measured, in order of their trials: no failures, none ended early."""
     in_order = (log.outcomes[trial] for trial in sorted(log.outcomes))
-    return [outcome for outcome in in_order if outcome.failure is None]
+    return [outcome for outcome in in_order if outcome.failure is None and not outcome.stopped_early]
 
 
 def row(log: Log, trial: int) -> Row:
@@ -118,6 +118,7 @@ def counts(log: Log) -> dict[str, int]:
         "done": len(log.outcomes),
         "unfinished": len(log.asks) - len(log.outcomes),
         "failed": sum(outcome.failure is not None for outcome in log.outcomes.values()),
+        "stopped_early": sum(outcome.stopped_early for outcome in log.outcomes.values()),
         "reused": sum(outcome.reused_from is not None for outcome in log.outcomes.values()),
         "retries": len(log.retries),
     }
@@ -215,7 +216,8 @@ def trial_table(shown: Sequence[Row]) -> str:
 def headline(log: Log) -> str:
     """Say in a line which run it is, its state, and what became of its trials."""
     trials = counts(log)
-    rest = [f"{trials[what]} {what}" for what in ("unfinished", "failed", "reused", "retries") if trials[what]]
+    kinds = ("unfinished", "failed", "stopped_early", "reused", "retries")
+    rest = [f"{trials[what]} {what.replace('_', ' ')}" for what in kinds if trials[what]]
     return ", ".join([f"{log.run}: {state(log)}, {trials['done']} of {trials['planned']} trials done", *rest])
 
 

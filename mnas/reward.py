@@ -69,3 +69,8 @@ class Reward:
         if self.kind == "absolute":
             return absolute(accuracy, ratio, beta=self.beta)
         return power(accuracy, ratio, alpha=self.alpha, beta=self.beta)
+
+    def accuracy(self, reward: float, cost: Cost) -> float:
+        """Return the accuracy that earns `reward` at this cost; one outside 0 to 1 none has."""
+        slope, intercept = self.line(np.array(getattr(cost, self.cost) / self.target))
+        return float((reward - intercept) / slope)

@@ -4,6 +4,7 @@ Trials are told to the controller in the order of their numbers, and each one to
 more be asked. So trial i is proposed by a controller that knows exactly the trials 0 … i − window,
 whatever finishes first: the search is a function of its configuration and its results, on any
 number of workers. Going on with a search is the same loop over a journal that is not empty.
+Early stopping (`stopping.py`) learns in the same order, so a child is ended by what was told when it was asked.
 """
 
 import contextlib
@@ -24,9 +25,10 @@ from mnas.log import Ask, Exhausted, Log, Outcome, Retry
 from mnas.reward import Reward
 from mnas.scalars import Scalars
 from mnas.seeds import genotypes, planted
+from mnas.stopping import Forecast, Stopping
 from runners import Job, Result, Runner
 from runners.base import MACHINE_FAULTS
-from search_space import Architecture, Genotype, InputError, Space
+from search_space import Genotype, InputError, Space
 from search_space.cost import Cost, cost
 
 logger = logging.getLogger("mnas")
@@ -64,6 +66,15 @@ class Parts:
         return cls(settings, views, space, reward, genotypes(config, space), config.controller(space), runner)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A trial that is asked and not told."""
+
+    job: Job
+    price: Cost
+    forecast: Forecast
+
+
 class _Loop:
     """One process's part of a search."""
 
@@ -72,7 +83,8 @@ class _Loop:
         self._controller, self._runner = parts.controller, parts.runner
         self._seeds = parts.seeds
         self._journal, self._log, self._progress = journal, journal.log, progress
-        self._asked: dict[int, tuple[Architecture, Cost]] = {}  # and not told
+        self._stopping = Stopping(parts.settings.stop_below, parts.reward)
+        self._asked: dict[int, _Asked] = {}
         self._first: dict[str, int] = {}  # digest -> the first trial that asked for this network
         self._retried = Counter(retry.trial for retry in self._log.retries)
         self._pure = getattr(parts.controller, "pure", False)
@@ -86,6 +98,7 @@ class _Loop:
             outcome = self._outcome(trial)
             genotype = self._log.asks[trial].genotype
             self._controller.tell(trial, genotype, outcome.reward)
+            self._stopping.tell(outcome)
             del self._asked[trial]
             self._ask(trial + window)
 
@@ -101,7 +114,9 @@ class _Loop:
             return
         architecture = self._space.decode(genotype)
         price = cost(architecture)
-        self._asked[trial] = architecture, price
+        forecast = self._stopping.forecast(price)
+        job = Job(trial, architecture, job_seed(self._settings.seed, trial), forecast.thresholds)
+        self._asked[trial] = _Asked(job, price, forecast)
         ask = Ask(
             trial=trial,
             genotype=genotype,
@@ -143,9 +158,8 @@ class _Loop:
             )
 
     def _submit(self, trial: int) -> None:
-        seed = job_seed(self._settings.seed, trial)
         self._journal.sync()
-        self._runner.submit(Job(trial, self._asked[trial][0], seed))
+        self._runner.submit(self._asked[trial].job)
 
     def _outcome(self, trial: int) -> Outcome:
         """Return the outcome of a trial, waiting for it if need be."""
@@ -168,6 +182,7 @@ class _Loop:
                 reward=source.reward,
                 curve=source.curve,
                 failure=source.failure,
+                stopped_early=source.stopped_early,
                 reused_from=source.trial,
             )
         )
@@ -183,22 +198,27 @@ class _Loop:
                 self._journal.append(Retry(trial=trial, failure=failure, worker=result.worker, seconds=result.seconds))
                 self._submit(trial)
                 return
-        reward = self._reward(result.accuracy, self._asked[trial][1])
+        asked = self._asked[trial]
+        stopped_early = asked.job.hopeless(result.curve)
+        accuracy = asked.forecast.final(result.curve) if stopped_early else result.accuracy
+        reward = self._reward(accuracy, asked.price)
         outcome = Outcome(
             trial=trial,
-            accuracy=result.accuracy,
+            accuracy=accuracy,
             reward=reward,
             curve=result.curve,
             seconds=result.seconds,
             worker=result.worker,
             failure=failure,
+            stopped_early=stopped_early,
         )
         self._journal.append(outcome)
         if not failure:
             logger.info(
-                "trial %d: accuracy %.4f, %.2fM MACs, reward %.4f, %.1f s on worker %s",
+                "trial %d: accuracy %.4f%s, %.2fM MACs, reward %.4f, %.1f s on worker %s",
                 trial,
                 outcome.accuracy,
+                f" expected after epoch {len(result.curve)}" if stopped_early else "",
                 self._log.asks[trial].macs / 1e6,
                 reward,
                 outcome.seconds,

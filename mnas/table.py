@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnas.log import Log
+from mnas.log import Log, Outcome
 from runners.files import replacing
 from search_space import Decision
 from search_space.errors import require
@@ -69,10 +69,7 @@ def trials(log: Log) -> "DataFrame":
     retries = Counter(retry.trial for retry in log.retries)
     columns = {
         "trial": [ask.trial for ask in asks],
-        "status": [
-            "unfinished" if o is None else "failed" if o.failure else "reused" if o.reused_from is not None else "done"
-            for o in outcomes
-        ],
+        "status": [_status(outcome) for outcome in outcomes],
         "accuracy": _column([o and o.accuracy for o in outcomes], "Float64"),
         "reward": _column([o and o.reward for o in outcomes], "Float64"),
         "macs": [ask.macs for ask in asks],
@@ -89,6 +86,16 @@ def trials(log: Log) -> "DataFrame":
         "told_at": _moments([o.time if o else np.nan for o in outcomes]),
     }
     return pandas.DataFrame(columns | _decisions(log))
+
+
+def _status(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "unfinished"
+    if outcome.failure:
+        return "failed"
+    if outcome.stopped_early:
+        return "stopped_early"
+    return "done" if outcome.reused_from is None else "reused"
 
 
 def _column(values: Sequence[object], kind: str) -> object:

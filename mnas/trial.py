@@ -19,7 +19,7 @@ def text(log: Log, trial: int) -> str:
     architecture = log.architecture(trial)
     ask, outcome = log.asks[trial], log.outcomes.get(trial)
     parts = [
-        [f"Trial {trial} of {log.run}: {_state(outcome)}", *_history(log, ask, outcome)],
+        [f"Trial {trial} of {log.run}: {_state(log, outcome)}", *_history(log, ask, outcome)],
         _reward(log, ask, outcome),
         ["Answers", *_answers(log, ask)],
         [f"Network {ask.digest}, stage by stage", stage_table(architecture, priced=True)],
@@ -29,12 +29,16 @@ def text(log: Log, trial: int) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _state(outcome: Outcome | None) -> str:
+def _state(log: Log, outcome: Outcome | None) -> str:
     if outcome is None:
         return "asked, not told yet"
     if outcome.failure:
         return f"failed ({outcome.failure.kind}), told as accuracy 0"
-    return f"accuracy {outcome.accuracy:.4f}, reward {outcome.reward:.4f}"
+    told = f"accuracy {outcome.accuracy:.4f}, reward {outcome.reward:.4f}"
+    if outcome.stopped_early:
+        epochs = max(len(other.curve) for other in log.outcomes.values())
+        return f"stopped after epoch {len(outcome.curve)} of {epochs}, expected to reach {told}"
+    return told
 
 
 def _moment(seconds: float) -> str:
@@ -110,5 +114,5 @@ def _siblings(log: Log, ask: Ask) -> list[str]:
     for trial in alike:
         outcome = log.outcomes.get(trial)
         reused = f", told again from trial {outcome.reused_from}" if outcome and outcome.reused_from is not None else ""
-        lines.append(f"  trial {trial}: {_state(outcome)}{reused}")
+        lines.append(f"  trial {trial}: {_state(log, outcome)}{reused}")
     return ["The same network in other trials", *lines] if lines else ["No other trial builds this network"]

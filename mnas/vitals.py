@@ -36,6 +36,7 @@ class Vitals:
     seconds_left: float | None  # at that pace
     entropy: float | None  # of the answers asked lately, as a share of what uniform ones have
     failures: dict[str, int]
+    stopped_early: int
     reused: int
     retries: int
 
@@ -69,6 +70,7 @@ def vitals(log: Log, now: float | None = None) -> Vitals:
         seconds_left=3600 * (log.trials - told) / per_hour if per_hour else None,
         entropy=entropy(log),
         failures=dict(Counter(o.failure.kind for o in outcomes if o.failure).most_common()),
+        stopped_early=sum(o.stopped_early for o in outcomes),
         reused=sum(o.reused_from is not None for o in outcomes),
         retries=len(log.retries),
     )

@@ -7,6 +7,7 @@ the architecture. An InputError (a picture that is no picture) is the *user's* f
 nobody and ends the search.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -55,6 +56,11 @@ class Job:
     trial: int
     architecture: Architecture
     seed: int
+    thresholds: tuple[float, ...] = ()  # accuracies after the first epochs; below one, training may end
+
+    def hopeless(self, curve: Sequence[float]) -> bool:
+        """Say whether a child with this curve so far may be ended. An evaluation that never asks trains it on."""
+        return 0 < len(curve) <= len(self.thresholds) and curve[-1] < self.thresholds[len(curve) - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Result:
 
     trial: int
     accuracy: float  # share of the validation images that the child gets right; 0 when it failed
-    curve: tuple[float, ...] = ()  # accuracy after each epoch
+    curve: tuple[float, ...] = ()  # accuracy after each epoch; short when the job was hopeless
     seconds: float = 0.0  # from the job's start to its end
     worker: str = ""
     failure: Failure | None = None

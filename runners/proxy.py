@@ -43,7 +43,7 @@ class ProxyTask(ImageTask):
         )
 
     def __call__(self, job: Job) -> Result:
-        """Train and measure one child.
+        """Train and measure one child, to its end or until it is hopeless.
 
         Raises:
             DivergenceError: when its loss is no longer finite.
@@ -52,8 +52,10 @@ class ProxyTask(ImageTask):
         images, validation = self.images
         start = time.perf_counter()
         training = self.begin(job.architecture, job.seed)
-        curve = []
+        curve: list[float] = []
         for epoch in range(self.recipe.epochs):
             training.epoch(epoch, images)
             curve.append(training.accuracy(validation))
+            if job.hopeless(curve):
+                break
         return Result(job.trial, curve[-1], tuple(curve), time.perf_counter() - start)

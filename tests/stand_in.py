@@ -123,3 +123,17 @@ class Lender(Arithmetic):
         right = (self.array == np.arange(3 << 20)).mean()
         shared = "/memfd:mnas" in Path("/proc/self/maps").read_text() and not self.array.flags.writeable
         return Result(job.trial, float(right) * shared)
+
+
+class Learner(Arithmetic):
+    """Learns for 4 epochs, a smooth curve and a little noise; ends where the job is hopeless."""
+
+    def __call__(self, job: Job) -> Result:
+        rng = np.random.default_rng((int(job.architecture.digest, 16), job.seed))
+        time.sleep(self.sleep * rng.random())
+        final, curve = 0.6 + 0.3 * rng.random(), []
+        for epoch in range(1, 5):
+            curve.append(float(final * (1 - 0.5**epoch) + 0.01 * rng.standard_normal()))
+            if job.hopeless(curve):
+                break
+        return Result(job.trial, curve[-1], tuple(curve), seconds=0.01 * len(curve))

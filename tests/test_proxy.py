@@ -29,6 +29,14 @@ def test_a_real_child_learns_real_digits() -> None:
     assert result.seconds > 0
 
 
+def test_a_child_ends_after_the_epoch_that_leaves_it_without_hope() -> None:
+    task = ProxyTask(recipe=replace(QUICK, epochs=3), train_fraction=0.2)
+    whole = task(Job(0, CHILD, seed=1)).curve
+    # Just met after the first epoch, just missed after the second.
+    ended = task(Job(0, CHILD, seed=1, thresholds=(whole[0], whole[1] + 0.001)))
+    assert ended.curve == whole[:2]
+
+
 def test_the_seed_fixes_the_accuracy_bit_for_bit_whatever_ran_before() -> None:
     torch.set_num_threads(2)  # whoever set it, before the data are read or after
     task = ProxyTask(recipe=QUICK)

@@ -76,7 +76,15 @@ def test_the_best_are_networks_each_once(tmp_path: Path) -> None:
 def test_the_summary_is_json_and_counts_everything(log: Log) -> None:
     data = json.loads(json.dumps(report.summary(log)))
     assert data["state"] == "finished"
-    assert data["trials"] == {"planned": 30, "done": 30, "unfinished": 0, "failed": 1, "reused": 0, "retries": 0}
+    assert data["trials"] == {
+        "planned": 30,
+        "done": 30,
+        "unfinished": 0,
+        "failed": 1,
+        "stopped_early": 0,
+        "reused": 0,
+        "retries": 0,
+    }
     assert data["failures"] == [
         {"trial": 1, "kind": "diverged", "message": "DivergenceError: loss is nan in epoch 1", "reused_from": None}
     ]

@@ -62,3 +62,10 @@ def test_failing_is_never_worth_more_than_training(ratio: float) -> None:
         cost = Cost(macs=max(1, round(ratio * 1e6)), params=1, activations=1)
         assert reward(0.0, cost) <= 0
         assert reward(0.0, cost) < reward(0.01, cost)
+
+
+@given(accuracies, ratios)
+def test_the_accuracy_that_a_reward_takes_earns_it(accuracy: float, ratio: float) -> None:
+    for reward in (Reward(target=1e6), Reward(target=1e6, alpha=0.0, beta=-1.0), Reward(target=1e6, kind="absolute")):
+        cost = Cost(macs=max(1, round(ratio * 1e6)), params=1, activations=1)
+        assert reward.accuracy(reward(accuracy, cost), cost) == pytest.approx(accuracy)

@@ -52,6 +52,10 @@ function state(trial, known) {
   if (trial === data.winner) return "recommended";
   if (known?.failure) return `failed: ${known.failure}`;
   if (data.failed[trial]) return `failed: ${data.failed[trial]}`;
+  if (data.stopped_early[trial]) {
+    const [epochs, expected] = data.stopped_early[trial];
+    return `ended after epoch ${epochs}, expected to reach ${percent(expected, 2)}`;
+  }
   if (data.accuracy[trial] === null) return "not done yet";
   if (known && known.reused_from !== null) return `the network of trial ${known.reused_from}, told again`;
   return data.front.includes(trial) ? "on the Pareto front" : "done";

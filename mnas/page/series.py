@@ -42,12 +42,13 @@ def charts(log: Log, compared: Log | None, said: Mapping[str, Any]) -> dict[str,
 def trials(log: Log) -> dict[str, Any]:
     """Return columns by trial number: accuracy and reward (None where there is none) and the reward's cost."""
     done = [log.outcomes.get(trial) for trial in log.asks]
-    good = [None if outcome is None or outcome.failure else outcome for outcome in done]
+    good = [None if o is None or o.failure or o.stopped_early else o for o in done]
     return {
         "accuracy": [None if outcome is None else round(outcome.accuracy, 5) for outcome in good],
         "reward_of": [None if outcome is None else round(outcome.reward, 5) for outcome in good],
         "cost": [getattr(ask, log.reward.cost) for ask in log.asks.values()],
         "failed": {o.trial: o.failure.kind for o in log.outcomes.values() if o.failure},
+        "stopped_early": {o.trial: [len(o.curve), o.accuracy] for o in log.outcomes.values() if o.stopped_early},
     }
 
 
@@ -123,7 +124,7 @@ def progress(log: Log, compared: Log | None) -> dict[str, Any]:
 
 def _best_so_far(log: Log) -> dict[str, Any]:
     """Return the steps of the best reward, by trials done in order and by seconds since the search began."""
-    good = [outcome for _, outcome in sorted(log.outcomes.items()) if outcome.failure is None]
+    good = [o for _, o in sorted(log.outcomes.items()) if o.failure is None and not o.stopped_early]
     clock = Clock(log)
     by_time = sorted(good, key=lambda outcome: (outcome.time, outcome.trial))
     seconds = clock(np.array([outcome.time for outcome in by_time]))

@@ -82,6 +82,7 @@ def told(log: Log) -> dict[str, Any]:
         "proxy": proxy,
         "proxy_words": _PROXIES.get(str(proxy.get("name", "proxy")), ""),
         "epochs": max(len(outcome.curve) for outcome in done),
+        "stopped_early": sum(outcome.stopped_early for outcome in done),
         "reused": sum(outcome.reused_from is not None for outcome in done),
         "child_seconds": sum(each.seconds for each in attempts),
         "clock": Clock(log).end,
