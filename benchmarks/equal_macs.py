@@ -43,7 +43,7 @@ def mobilenet_like(winner: Architecture) -> Architecture:
 def main(spec: Path, out: Path) -> None:
     """Write the spec of the MobileNetV2 that has at least the MACs of SPEC."""
     winner = export.architecture(export.read(spec))
-    content = export.spec(mobilenet_like(winner), "mobilenet-v2, of no fewer MACs")
+    content = export.spec(mobilenet_like(winner), "mobilenet-v2-of-no-fewer-macs")
     export.write(out, content)
     click.echo(f"{export.headline(content)}; {spec} has {cost(winner).macs:,} MACs")
 
