@@ -12,7 +12,7 @@ import numpy as np
 
 from controllers.base import Array, Problem
 from mnas.log import Confirmed, Log, Outcome
-from mnas.report import Row, best, row
+from mnas.report import Row, best, row, succeeded
 from search_space import Genotype, Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
@@ -42,19 +42,25 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         confirmed: whether to believe what trained a network again (`confirm.py`), too.
     """
     # An accuracy of 0, failed or not, recommends nothing.
-    measured = [o for _, o in sorted(log.outcomes.items()) if o.accuracy > 0 and o.reused_from is None]
+    measured = [o for o in succeeded(log) if o.accuracy > 0 and o.reused_from is None]
     if len(measured) < LEAST or type(log.space) is not Space:
         return []
-    first = {log.asks[outcome.trial].genotype: outcome.trial for outcome in reversed(measured)}
+    from controllers.predictor import chosen  # scipy: half a second
+
+    first = {log.asks[outcome.trial].digest: outcome.trial for outcome in reversed(measured)}
     trainings: list[Outcome | Confirmed] = list(measured)
     if confirmed:
-        trainings += [again for again in log.confirmed.values() if log.asks[again.trial].genotype in first]
-    told = [(log.asks[each.trial].genotype, each.reward) for each in trainings]
+        trainings += [again for again in log.confirmed.values() if log.asks[again.trial].digest in first]
+    rewards = np.array([each.reward for each in trainings])
+    held = chosen([log.asks[each.trial].genotype for each in trainings], rewards, CAPACITY)
+    asked = [log.asks[trainings[place].trial] for place in held]
+    digests = {ask.genotype: ask.digest for ask in asked}
+    told = [(ask.genotype, reward) for ask, reward in zip(asked, rewards[held].tolist(), strict=True)]
     genotypes, expected, covariance = believed(log.config().problem(log.space), told)
     draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
     chances = np.bincount(draws.argmax(1), minlength=len(genotypes)) / DRAWS
     return [
-        Recommended(row(log, first[genotype]), float(mean), float(np.sqrt(variance)), float(chance))
+        Recommended(row(log, first[digests[genotype]]), float(mean), float(np.sqrt(variance)), float(chance))
         for genotype, mean, variance, chance in zip(genotypes, expected, covariance.diagonal(), chances, strict=True)
     ][:count]
 
@@ -99,7 +105,8 @@ def text(log: Log) -> str:
     told = best(log, 1)[0]
     words = f"expected reward {only.expected:.4f} ± {only.spread:.4f}, the best of all with {only.chance:.0%}"
     luck = "" if told.trial == only.row.trial else f" (trial {told.trial} was told the highest)"
-    trained = [o.trial for o in log.outcomes.values() if o.reused_from is None] + [trial for trial, _ in log.confirmed]
-    times = sum(log.asks[trial].digest == only.row.digest for trial in trained)
+    alike = {trial for trial, ask in log.asks.items() if ask.digest == only.row.digest}
+    trained = [trial for trial in alike if trial in log.outcomes and log.outcomes[trial].reused_from is None]
+    times = len(trained) + sum(trial in alike for trial, _ in log.confirmed)
     words += f", trained {times} times" if times > 1 else ""
     return f"Recommended, and what mnas export takes: trial {only.row.trial}, {words}{luck}"
