@@ -52,6 +52,7 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
     if confirmed:
         trainings += [again for again in log.confirmed.values() if log.asks[again.trial].digest in first]
     rewards = np.array([each.reward for each in trainings])
+    # Of a long log the model takes a part; only of that is more made than this.
     held = chosen([log.asks[each.trial].genotype for each in trainings], rewards, CAPACITY)
     asked = [log.asks[trainings[place].trial] for place in held]
     digests = {ask.genotype: ask.digest for ask in asked}
