@@ -5,7 +5,8 @@ anew. A failed child (accuracy 0) counts as much as the worst that did not fail:
 that the model explains.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,13 +98,12 @@ class Predictor:
             weighed = self._problem.weigh(self._asked[:milestone])
             rewards = weighed.slope * accuracies[:milestone] + weighed.intercept
             # A network's trainings are ranked together: the lucky one alone would tell of its luck.
-            _, number = grouped(self._asked[:milestone])
-            means = (np.bincount(number, rewards) / np.bincount(number))[number]
-            rows = chosen(means, LEARNT)
+            _, number, means = grouped(self._asked[:milestone], rewards)
+            rows = chosen(means[number], LEARNT)
             self._centre, self._scale = accuracies[:milestone].mean(), accuracies[:milestone].std() + 1e-6
             targets = (accuracies - self._centre) / self._scale
             weights = learn(self._features(rows), targets[rows], exact=self.exact(milestone))
-            held = chosen(means, self._capacity)
+            held = chosen(means[number], self._capacity)
             self._rows = [*held, *range(milestone, len(self._asked))]
             features = self._features(self._rows)
             self._posterior = Posterior(features, targets[[row for row in self._rows if row < told]], weights)
@@ -120,11 +120,22 @@ class Predictor:
         return self._encode(genotypes, self._problem.weigh(genotypes).costs)
 
 
-def grouped(networks: Sequence[Genotype]) -> tuple[list[Genotype], NDArray[np.int64]]:
-    """Return each network once, U of them, and of each training which of them it trained. `[N]`"""
-    numbers: dict[Genotype, int] = {}
-    number = np.array([numbers.setdefault(network, len(numbers)) for network in networks])
-    return list(numbers), number
+Name = TypeVar("Name", bound=Hashable)
+
+
+def grouped(names: Sequence[Name], rewards: Array) -> tuple[list[Name], NDArray[np.int64], Array]:
+    """Take trainings of the same network together.
+
+    Args:
+        names: which network each training trained: its genotype, say. `[N]`
+        rewards: of the trainings. `[N]`
+
+    Returns:
+        Each network's name once; which of them each training trained, `[N]`; and their mean rewards.
+    """
+    numbers: dict[Name, int] = {}
+    number = np.array([numbers.setdefault(name, len(numbers)) for name in names])
+    return list(numbers), number, np.bincount(number, rewards) / np.bincount(number)
 
 
 def chosen(rewards: Array, count: int) -> list[int]:

@@ -15,6 +15,7 @@ import click
 
 from mnas import __version__, coefficients, config, confirm, describe, export, inspection, log, page, report, train
 from mnas import follow as live
+from mnas.collection import no_collection
 from mnas.log import Log
 from mnas.progress import Live, LiveTraining
 from mnas.search import resume as resume_search
@@ -196,7 +197,8 @@ def write_report(run: Path, output: Path, compare: Path | None) -> None:
 
     It opens offline, for a reader who has never seen mnas, and holds its own charts.
     """
-    page.write(log.read(run), output, log.read(compare) if compare else None)
+    with no_collection():
+        page.write(log.read(run), output, log.read(compare) if compare else None)
     click.echo(f"{output}: {output.stat().st_size / 1000:,.0f} KB; it opens in any browser, offline")
 
 

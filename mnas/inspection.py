@@ -1,12 +1,12 @@
 """What `mnas inspect` shows of a search, or of several: one question at a time, answered from journals alone."""
 
-import gc
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mnas import coefficients, compare, log, recommend, report, rerank, table, train, trial
+from mnas.collection import no_collection
 from mnas.log import Log
 from search_space import InputError
 
@@ -38,6 +38,7 @@ def overview(found: Log, top: int) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+@no_collection()
 def text(runs: Sequence[Path], wanted: Wanted) -> str:
     """Answer what is asked of one search, of several to compare, or of a training; draw and write the files asked for.
 
@@ -51,7 +52,6 @@ def text(runs: Sequence[Path], wanted: Wanted) -> str:
             raise InputError(f"{runs[0]}: a training; this option takes a search")
         return train.text(train.read(runs[0]))
     read = [log.read(run) for run in runs]
-    gc.freeze()  # nothing of it becomes garbage; looking whether it did took a fifth of the time at 100,000 trials
     found = read
     if wanted.rerank is not None:
         found = [rerank.under(each, rerank.parse(wanted.rerank, each.reward)) for each in read]

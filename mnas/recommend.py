@@ -12,7 +12,7 @@ import numpy as np
 
 from controllers.base import Array, Problem
 from mnas.log import Confirmed, Log, Outcome
-from mnas.report import Row, best, row
+from mnas.report import Row, best, measured, row
 from search_space import Genotype, Space
 
 CANDIDATES = 50  # networks believed best, among which the best is looked for
@@ -41,16 +41,14 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         count: how many at most.
         confirmed: whether to believe what trained a network again (`confirm.py`), too.
     """
-    # An accuracy of 0, failed or not, recommends nothing, nor does one that was expected and not measured.
-    own = (o for _, o in sorted(log.outcomes.items()) if o.reused_from is None)
-    measured = [o for o in own if o.accuracy > 0 and not o.stopped_early]
-    if len(measured) < LEAST or type(log.space) is not Space:
+    # An accuracy of 0, failed or not, recommends nothing.
+    trainings: list[Outcome | Confirmed] = [o for o in measured(log) if o.accuracy > 0 and o.reused_from is None]
+    if len(trainings) < LEAST or type(log.space) is not Space:
         return []
-    first = {log.asks[outcome.trial].genotype: outcome.trial for outcome in reversed(measured)}
-    trainings: list[Outcome | Confirmed] = list(measured)
+    first = {log.asks[training.trial].genotype: training.trial for training in reversed(trainings)}
     if confirmed:
         trainings += [again for again in log.confirmed.values() if log.asks[again.trial].genotype in first]
-    told = [(log.asks[each.trial].genotype, each.reward) for each in trainings]
+    told = [(log.asks[training.trial].genotype, training.reward) for training in trainings]
     genotypes, expected, covariance = believed(log.config().problem(log.space), told)
     draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
     chances = np.bincount(draws.argmax(1), minlength=len(genotypes)) / DRAWS
@@ -72,9 +70,9 @@ def believed(problem: Problem, told: Sequence[tuple[Genotype, float]]) -> tuple[
     from controllers.gaussian_process import Encoder, Posterior, learn  # scipy: half a second
     from controllers.predictor import LEARNT, chosen, grouped
 
-    networks, number = grouped([genotype for genotype, _ in told])
-    rewards, counts = np.array([reward for _, reward in told]), np.bincount(number).astype(float)
-    means = np.bincount(number, rewards) / counts
+    rewards = np.array([reward for _, reward in told])
+    networks, number, means = grouped([genotype for genotype, _ in told], rewards)
+    counts = np.bincount(number).astype(float)
     scatter = np.bincount(number, (rewards - means[number]) ** 2)
     held = np.array(chosen(means, CAPACITY))
     networks, counts = [networks[place] for place in held], counts[held]
@@ -113,8 +111,8 @@ def text(log: Log) -> str:
     told = best(log, 1)[0]
     words = f"expected reward {only.expected:.4f} ± {only.spread:.4f}, the best of all with {only.chance:.0%}"
     luck = "" if told.trial == only.row.trial else f" (trial {told.trial} was told the highest)"
-    trained = [o.trial for o in log.outcomes.values() if o.reused_from is None and not o.stopped_early]
-    trained += [trial for trial, _ in log.confirmed]
-    times = sum(log.asks[trial].digest == only.row.digest for trial in trained)
+    alike = {trial for trial, ask in log.asks.items() if ask.digest == only.row.digest}
+    times = sum(o.trial in alike and o.reused_from is None for o in measured(log))
+    times += sum(trial in alike for trial, _ in log.confirmed)
     words += f", trained {times} times" if times > 1 else ""
     return f"Recommended, and what mnas export takes: trial {only.row.trial}, {words}{luck}"

@@ -74,7 +74,7 @@ class Ask:
 
     event: Literal["ask"] = "ask"
     trial: Count
-    genotype: tuple[Count, ...]
+    genotype: tuple[int, ...]  # numbers that the log checks with its space
     digest: Digest  # of the architecture
     macs: Price
     params: Price

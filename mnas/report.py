@@ -39,7 +39,7 @@ class Row:
     reused_from: int | None
 
 
-def _succeeded(log: Log) -> list[Outcome]:
+def measured(log: Log) -> list[Outcome]:
     """Return the outcomes that were measured, in order of their trials: no failures, none ended early."""
     in_order = (log.outcomes[trial] for trial in sorted(log.outcomes))
     return [outcome for outcome in in_order if outcome.failure is None and not outcome.stopped_early]
@@ -62,12 +62,12 @@ def row(log: Log, trial: int) -> Row:
 
 def rows(log: Log) -> list[Row]:
     """Return the trials with an accuracy, in order of their numbers."""
-    return [row(log, outcome.trial) for outcome in _succeeded(log)]
+    return [row(log, outcome.trial) for outcome in measured(log)]
 
 
 def best(log: Log, count: int) -> list[Row]:
     """Return the networks of highest reward, each once, the best first; of equals the earlier."""
-    done = _succeeded(log)
+    done = measured(log)
     top: dict[str, int] = {}  # digest -> trial
     for place in np.argsort([-outcome.reward for outcome in done], kind="stable").tolist():
         if len(top) >= count:
@@ -97,7 +97,7 @@ def pareto(trained: Sequence[Row], cost: Metric) -> list[Row]:
 
 def front(log: Log) -> list[Row]:
     """Return the Pareto front of a log's trials; as `pareto` of its rows, without making those."""
-    done, price = _succeeded(log), attrgetter(log.reward.cost)
+    done, price = measured(log), attrgetter(log.reward.cost)
     if not done:
         return []
     unbeaten = _unbeaten([price(log.asks[o.trial]) for o in done], [o.accuracy for o in done])

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from search_space.architecture import Architecture, Stage
 from search_space.cost import Cost, blocks_cost, cost, ends_cost
 from search_space.space import Genotype, Space
+
+# Behind the stage that is priced: a network needs a block, and an identity may be none.
+_BEHIND = Stage(op="conv", kernel=1, stride=1, channels=1, repeats=1)
 
 
 class Pricing:
@@ -41,9 +45,12 @@ class Pricing:
         for stage, (positions, places) in enumerate(zip(self._positions, self._places, strict=True)):
             asked = answers[:, positions] @ places  # [N]
             _, firsts, inverse = np.unique(asked * 4096 + shapes, return_index=True, return_inverse=True)
-            found = zip(shapes[firsts].tolist(), asked[firsts].tolist(), firsts.tolist(), strict=True)
-            cases = [self._case(stage, shape, answer, genotypes[first]) for shape, answer, first in found]
-            met = self._rows[cases][inverse]  # [N, 4]
+            found = zip(shapes[firsts].tolist(), asked[firsts].tolist(), strict=True)
+            cases = [(stage, shape, answer) for shape, answer in found]
+            self._work_out(
+                {c: genotypes[i] for c, i in zip(cases, firsts.tolist(), strict=True) if c not in self._cases}
+            )
+            met = self._rows[[self._cases[case] for case in cases]][inverse]  # [N, 4]
             costs += met[:, :3]
             shapes = met[:, 3]
         costs += np.array(self._ends, np.int64).reshape(-1, 3)[shapes]
@@ -55,11 +62,14 @@ class Pricing:
             self._ends.append(ends_cost(self._space.template, channels, size))
         return self._shapes[channels, size]
 
-    def _case(self, stage: int, shape: int, asked: int, genotype: Genotype) -> int:
-        key = stage, shape, asked
-        if key not in self._cases:
-            blocks = [block for block in self._space.decode(genotype).blocks if block.stage == stage]
-            after = self._number(blocks[-1].out_channels, blocks[-1].out_size) if blocks else shape
-            self._cases[key] = len(self._rows)
-            self._rows = np.concatenate([self._rows, [[*blocks_cost(blocks), after]]])
-        return self._cases[key]
+    def _work_out(self, cases: dict[tuple[int, int, int], Genotype]) -> None:
+        """Price what was not met before: each case by a genotype that has it."""
+        shapes, rows = list(self._shapes), []
+        for (stage, shape, answers), genotype in cases.items():
+            channels, size = shapes[shape]
+            stages = self._space.stage(stage, genotype), _BEHIND
+            alone = Architecture(stages=stages, stem_channels=channels, stem_stride=1, resolution=size)
+            *blocks, behind = alone.blocks
+            rows.append([*blocks_cost(blocks), self._number(behind.in_channels, behind.in_size)])
+            self._cases[stage, shape, answers] = len(self._cases)
+        self._rows = np.concatenate([self._rows, np.array(rows, np.int64).reshape(-1, 4)])

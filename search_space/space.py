@@ -81,13 +81,15 @@ class Space:
         """
         if len(genotype) != len(self.decisions):
             raise InputError(f"genotype: {len(genotype)} numbers; this space asks {len(self.decisions)} decisions")
-        stages = []
-        for number, positions in enumerate(self._of_stage):
-            answers = tuple([genotype[position] for position in positions])
-            if (number, answers) not in self._decoded:
-                self._decoded[number, answers] = self._stage(number, positions, answers)
-            stages.append(self._decoded[number, answers])
-        return replace(self.template, stages=tuple(stages))
+        return replace(self.template, stages=tuple([self.stage(n, genotype) for n in range(len(self._of_stage))]))
+
+    def stage(self, number: int, genotype: Genotype) -> Stage:
+        """Return stage `number` (from 0) of what `decode` returns."""
+        positions = self._of_stage[number]
+        answers = tuple([genotype[position] for position in positions])
+        if (number, answers) not in self._decoded:
+            self._decoded[number, answers] = self._stage(number, positions, answers)
+        return self._decoded[number, answers]
 
     @cached_property
     def _of_stage(self) -> list[list[int]]:

@@ -2,17 +2,21 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mnas.config import Config
 from mnas.journal import Journal, is_running
-from mnas.log import Ask, Outcome, Retry, read
+from mnas.log import Ask, Header, Outcome, Reader, Retry, read, to_line
 from runners import Failure
-from search_space import InputError
+from search_space import Decision, InputError, Space
 from search_space.mnasnet import tiny
 from tests.conftest import ROOT
+from tests.stand_in import few
 
 SPACE = tiny()
 CONFIG = Config({"search": {"trials": 3}, "space": {"name": "mnasnet-tiny"}, "reward": {"target": 3e6}})
@@ -100,7 +104,7 @@ def test_a_torn_last_line_is_forgotten_and_written_over(run: Path) -> None:
         ),
         (_asked(genotype=[0] * 29), "line 3: genotype: 29 numbers; this space asks 30 decisions"),
         (_asked(genotype=[99] * 30), "line 3: genotype.stage1.op: 99; takes 0 to"),
-        (_asked(genotype=[-1] * 30), "line 3: ask.genotype.0: "),
+        (_asked(genotype=[-1] * 30), "line 3: genotype.stage1.op: -1; takes 0 to"),
         (_asked(macs=0), "line 3: ask.macs: "),
         (_asked(digest="\x1b[31m"), "line 3: ask.digest: "),
         (_asked(time=1e308), "line 3: ask.time: "),
@@ -125,6 +129,44 @@ def test_a_broken_inner_line_is_an_error_that_names_it(run: Path, line: str, say
         read(run)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.lists(st.integers(-2, 4), min_size=1, max_size=3), max_size=4), st.booleans())
+def test_just_the_genotypes_that_can_be_decoded_are_read(genotypes: list[list[int]], broken: bool) -> None:
+    """With a broken line behind them, too, for which the lines are read one by one."""
+    space = few()
+    lines = [_asked(trial=trial, genotype=genotype) for trial, genotype in enumerate(genotypes)] + ["{"] * broken
+    header = to_line(Header(config=CONFIG.tables, config_digest=CONFIG.digest, space=space.to_json()))
+    wrong = [place for place, genotype in enumerate(genotypes) if not _is_of(space, genotype)]
+    wrong += [len(genotypes)] * broken
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "journal.jsonl").write_bytes(header + "".join(f"{line}\n" for line in lines).encode())
+        reader = Reader(Path(folder))
+        for _ in range(2 * bool(wrong)):  # who looks again is told the same
+            with pytest.raises(InputError, match=f"line {wrong[0] + 2}: "):
+                reader()
+        if not wrong:
+            assert [list(ask.genotype) for ask in reader().asks.values()] == genotypes
+
+
+def _is_of(space: Space, genotype: list[int]) -> bool:
+    try:
+        space.decode(tuple(genotype))
+    except InputError:
+        return False
+    return True
+
+
+def test_a_decision_may_have_more_choices_than_a_byte(tmp_path: Path) -> None:
+    wide = Space(SPACE.template, (Decision(1, "channels", tuple(range(8, 308))),))
+    with Journal.create(tmp_path / "run", CONFIG, wide) as journal:
+        for trial, answer in enumerate((255, 256, 299)):
+            journal.append(Ask(trial=trial, genotype=(answer,), digest="d", macs=5, params=7))
+    assert [ask.genotype for ask in read(tmp_path / "run").asks.values()] == [(255,), (256,), (299,)]
+    with (tmp_path / "run" / "journal.jsonl").open("a") as file:
+        file.write(_asked(trial=3, genotype=[300]) + "\n")
+    with pytest.raises(InputError, match=r"line 5: genotype.stage1.channels: 300; takes 0 to 299"):
+        read(tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ import base64
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from typing import TYPE_CHECKING, Any
 
 from mnas import __version__, coefficients
 from mnas.log import Log
@@ -21,6 +19,9 @@ from mnas.page import series, words
 from mnas.report import millions
 from runners.files import replacing
 from search_space import InputError
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 HERE = Path(__file__).parent
 SCRIPTS = ("plot", "scatter", "progress", "asked", "timeline", "curves", "details", "page")  # in this order
@@ -68,7 +69,9 @@ def html(log: Log, compared: Log | None = None) -> str:
     )
 
 
-def _template() -> Template:
+def _template() -> "Template":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # a twentieth of the command line's start
+
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
