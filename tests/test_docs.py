@@ -11,6 +11,8 @@ import pytest
 
 from mnas import coefficients, config, export, train
 from mnas.config import Config
+from mnas.log import read
+from mnas.recommend import promising
 from search_space.mnasnet import tiny
 from tests.conftest import ROOT
 from tests.test_cli import mnas
@@ -53,6 +55,16 @@ def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> N
         assert done.returncode == 0, (command, done.stderr)
         ran.add(command[0])
     assert ran == {"inspect", "report", "export", "import-weights", "scale", "space", "zoo"}
+
+
+@pytest.mark.parametrize(
+    ("run", "trial"),
+    [("cifar10-bayesian-0", 93), ("cifar10-bayesian-1", 82), ("cifar10-ppo-0", 51), ("cifar10-random-0", 79)],
+)
+def test_the_journals_of_the_readmes_searches_are_read_and_say_what_it_says(run: str, trial: int) -> None:
+    log = read(ROOT / "benchmarks" / "records" / run)
+    assert len(log.outcomes) == 100
+    assert promising(log, 1)[0].trial == trial
 
 
 def test_the_readmes_searches_are_of_shipped_configurations_and_known_options() -> None:
