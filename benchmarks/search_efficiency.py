@@ -144,9 +144,10 @@ def regrets(task: str, controller: dict[str, Any], window: int, seed: int, budge
             asked.append(proposed)
         seconds += time.process_time() - began
         if len(told) in BUDGETS and str(len(told)) not in best_told:
-            trainings = [(genotype, reward) for genotype, (reward, _) in zip(asked, told, strict=False)]
-            genotypes, _, _ = believed(problem, trainings)
-            reward = float(problem.weigh(genotypes[:1]).slope[0]) * table.mean(genotypes[0])
+            places, _, _ = believed(
+                problem, asked[: len(told)], np.array([reward for reward, _ in told]), asked.__getitem__
+            )
+            reward = told[places[0]][1]
             recommended[str(len(told))] = 100 * (optima[w] - reward)
             best_told[str(len(told))] = 100 * (optima[w] - best[1])
     return {"recommended": recommended, "best told": best_told, "path": path, "ms": 1000 * seconds / budget}

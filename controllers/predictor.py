@@ -6,7 +6,6 @@ that the model explains.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,10 +119,7 @@ class Predictor:
         return self._encode(genotypes, self._problem.weigh(genotypes).costs)
 
 
-Name = TypeVar("Name", bound=Hashable)
-
-
-def grouped(names: Sequence[Name], rewards: Array) -> tuple[list[Name], NDArray[np.int64], Array]:
+def grouped(names: Sequence[Hashable], rewards: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
     """Take trainings of the same network together.
 
     Args:
@@ -131,11 +127,13 @@ def grouped(names: Sequence[Name], rewards: Array) -> tuple[list[Name], NDArray[
         rewards: of the trainings. `[N]`
 
     Returns:
-        Each network's name once; which of them each training trained, `[N]`; and their mean rewards.
+        The first training of each network, `[U]`; which network each training trained, `[N]`; and the networks' mean
+        rewards, `[U]`.
     """
-    numbers: dict[Name, int] = {}
+    numbers: dict[Hashable, int] = {}
     number = np.array([numbers.setdefault(name, len(numbers)) for name in names])
-    return list(numbers), number, np.bincount(number, rewards) / np.bincount(number)
+    _, first = np.unique(number, return_index=True)
+    return first, number, np.bincount(number, rewards) / np.bincount(number)
 
 
 def chosen(rewards: Array, count: int) -> list[int]:

@@ -5,7 +5,7 @@ is taken whose reward is expected to be highest if its network were trained many
 says the share of draws from the posterior in which it is the best.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,37 +45,48 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
     trainings: list[Outcome | Confirmed] = [o for o in measured(log) if o.accuracy > 0 and o.reused_from is None]
     if len(trainings) < LEAST or type(log.space) is not Space:
         return []
-    first = {log.asks[training.trial].genotype: training.trial for training in reversed(trainings)}
     if confirmed:
-        trainings += [again for again in log.confirmed.values() if log.asks[again.trial].genotype in first]
-    told = [(log.asks[training.trial].genotype, training.reward) for training in trainings]
-    genotypes, expected, covariance = believed(log.config().problem(log.space), told)
+        networks = {log.asks[training.trial].digest for training in trainings}
+        trainings += [again for again in log.confirmed.values() if log.asks[again.trial].digest in networks]
+    asked = [log.asks[training.trial] for training in trainings]
+    firsts, expected, covariance = believed(
+        log.config().problem(log.space),
+        [ask.digest for ask in asked],
+        np.array([training.reward for training in trainings]),
+        lambda place: asked[place].genotype,
+    )
     draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
-    chances = np.bincount(draws.argmax(1), minlength=len(genotypes)) / DRAWS
+    chances = np.bincount(draws.argmax(1), minlength=len(firsts)) / DRAWS
     return [
-        Recommended(row(log, first[genotype]), float(mean), float(np.sqrt(variance)), float(chance))
-        for genotype, mean, variance, chance in zip(genotypes, expected, covariance.diagonal(), chances, strict=True)
+        Recommended(row(log, asked[first].trial), float(mean), float(np.sqrt(variance)), float(chance))
+        for first, mean, variance, chance in zip(firsts, expected, covariance.diagonal(), chances, strict=True)
     ][:count]
 
 
-def believed(problem: Problem, told: Sequence[tuple[Genotype, float]]) -> tuple[list[Genotype], Array, Array]:
+def believed(
+    problem: Problem, names: Sequence[Hashable], rewards: Array, genotype: Callable[[int], Genotype]
+) -> tuple[list[int], Array, Array]:
     """Return the networks of highest expected reward, N at most CANDIDATES, with means and covariance. `[N]`, `[N, N]`
 
     Args:
         problem: what was searched.
-        told: trainings, in the order they were asked, and their rewards.
+        names: which network each training trained.
+        rewards: of the trainings.
+        genotype: of a training's network, by the training's place; asked of few.
+
+    Returns:
+        Of each network the place of its first training; means; and covariance.
     """
     from threadpoolctl import threadpool_limits
 
     from controllers.gaussian_process import Encoder, Posterior, learn  # scipy: half a second
     from controllers.predictor import LEARNT, chosen, grouped
 
-    rewards = np.array([reward for _, reward in told])
-    networks, number, means = grouped([genotype for genotype, _ in told], rewards)
+    first, number, means = grouped(names, rewards)
     counts = np.bincount(number).astype(float)
     scatter = np.bincount(number, (rewards - means[number]) ** 2)
     held = np.array(chosen(means, CAPACITY))
-    networks, counts = [networks[place] for place in held], counts[held]
+    networks, counts = [genotype(place) for place in first[held].tolist()], counts[held]
     weighed = problem.weigh(networks)
     accuracies = (means[held] - weighed.intercept) / weighed.slope
     centre, scale = accuracies.mean(), accuracies.std() + 1e-6
@@ -90,7 +101,7 @@ def believed(problem: Problem, told: Sequence[tuple[Genotype, float]]) -> tuple[
         mean, covariance = posterior.joint(features.rows(top))
     slope = weighed.slope[top]
     expected = slope * (centre + scale * mean) + weighed.intercept[top]
-    return [networks[place] for place in top], expected, covariance * scale**2 * np.outer(slope, slope)
+    return first[held[top]].tolist(), expected, covariance * scale**2 * np.outer(slope, slope)
 
 
 def promising(log: Log, count: int, *, confirmed: bool = True) -> list[Row]:
