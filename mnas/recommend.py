@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from controllers.base import Array, Problem
 from mnas.log import Confirmed, Log, Outcome
@@ -45,7 +46,7 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
     trainings: list[Outcome | Confirmed] = [o for o in measured(log) if o.accuracy > 0 and o.reused_from is None]
     if len(trainings) < LEAST or type(log.space) is not Space:
         return []
-    if confirmed:
+    if confirmed and log.confirmed:
         networks = {log.asks[training.trial].digest for training in trainings}
         trainings += [again for again in log.confirmed.values() if log.asks[again.trial].digest in networks]
     asked = [log.asks[training.trial] for training in trainings]
@@ -55,7 +56,8 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         np.array([training.reward for training in trainings]),
         lambda place: asked[place].genotype,
     )
-    draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
+    with threadpool_limits(1):
+        draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
     chances = np.bincount(draws.argmax(1), minlength=len(firsts)) / DRAWS
     return [
         Recommended(row(log, asked[first].trial), float(mean), float(np.sqrt(variance)), float(chance))
@@ -77,8 +79,6 @@ def believed(
     Returns:
         Of each network the place of its first training; means; and covariance.
     """
-    from threadpoolctl import threadpool_limits
-
     from controllers.gaussian_process import Encoder, Posterior, learn  # scipy: half a second
     from controllers.predictor import LEARNT, chosen, grouped
 
