@@ -183,7 +183,7 @@ for arguments in (["inspect", {str(run)!r}], ["report", {str(run)!r}, "-o", {str
     [
         (
             ["search", "nope"],
-            "nope: no such file, and none of the shipped anb, cifar10, coefficients, imagenet, quickstart",
+            "nope: no such file, and none of the shipped anb, cifar10-cpu, cifar10, coefficients, imagenet, quickstart",
         ),
         (["search", "quickstart", "--set", "search.trails=3"], "search.trails: unknown (did you mean trials?)"),
         (["search", "quickstart", "--set", "search.trials=lots"], "search.trials: 'lots'; takes an integer"),
