@@ -177,6 +177,7 @@ def test_an_unfinished_search_says_so_and_how_to_go_on(tmp_path: Path) -> None:
     assert "The search was not finished when this page was made: 1 of 3 trials were done, and 1 more asked for" in said
     assert f"mnas resume {tmp_path / 'run'} " in said
     assert "Of so few trials no more can be said" in said
+    assert not data(page.html(log))["advised"]  # so its script calls nothing recommended
 
 
 def test_an_absolute_reward_of_parameters_is_written_out(tmp_path: Path) -> None:

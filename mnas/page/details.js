@@ -49,7 +49,7 @@ function told(trial) {
 }
 
 function state(trial, known) {
-  if (trial === data.winner) return "recommended";
+  if (trial === data.winner) return data.advised ? "recommended" : "told the highest reward";
   if (known?.failure) return `failed: ${known.failure}`;
   if (data.failed[trial]) return `failed: ${data.failed[trial]}`;
   if (data.stopped_early[trial]) {
