@@ -196,6 +196,7 @@ def _plot(figures: dict[str, Any], path: Path, asked: Sequence[tuple[str, int]])
         axes.set(xscale="log", title=f"{task}, window {window}", xticks=BUDGETS, xticklabels=BUDGETS)
         axes.set(xlabel="trained networks", ylabel=f"regret (0.01 of reward; {FLOOR} and less at the bottom)")
         axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylim(bottom=max(0.8 * FLOOR, axes.get_ylim()[0]))
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=110)
 

@@ -94,6 +94,9 @@ class Seen:
         return None
 
 
+ALIKE = 4  # repeats that brought what was known, after which there is taken to be no noise
+
+
 class Repeats:
     """Whether networks that were trained again brought anything new; told what each training brought."""
 
@@ -110,5 +113,5 @@ class Repeats:
 
     @property
     def useless(self) -> bool:
-        """Whether there is no noise to average: four repeats or more, and each as the first time."""
-        return self._alike >= 4 and not self._differed
+        """Whether there is no noise to average: ALIKE repeats or more, and each as the first time."""
+        return self._alike >= ALIKE and not self._differed

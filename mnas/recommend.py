@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from controllers.base import Array, Problem
+from controllers.base import ALIKE, Array, Problem
 from mnas.log import Confirmed, Log, Outcome
 from mnas.report import Row, best, measured, row
 from search_space import Genotype, Space
@@ -85,6 +85,7 @@ def believed(
     first, number, means = grouped(names, rewards)
     counts = np.bincount(number).astype(float)
     scatter = np.bincount(number, (rewards - means[number]) ** 2)
+    exact = len(number) - len(first) >= ALIKE and bool((rewards == rewards[first][number]).all())
     held = np.array(chosen(means, CAPACITY))
     networks, counts = [genotype(place) for place in first[held].tolist()], counts[held]
     weighed = problem.weigh(networks)
@@ -94,7 +95,7 @@ def believed(
     features = Encoder(problem)(networks, weighed.costs)
     with threadpool_limits(1):  # matrices this small gain nothing by more
         some = chosen(means[held], LEARNT)
-        weights = learn(features.rows(some), targets[some], counts[some], scatter[some].sum())
+        weights = learn(features.rows(some), targets[some], counts[some], scatter[some].sum(), exact=exact)
         posterior = Posterior(features, targets, weights, counts)
         expected = weighed.slope * (centre + scale * posterior.told) + weighed.intercept
         top = np.argsort(-expected, kind="stable")[:CANDIDATES]
