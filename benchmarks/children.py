@@ -31,6 +31,7 @@ from runners.proxy import ProxyTask
 from search_space import Architecture
 
 TOGETHER = 2
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
@@ -93,6 +94,9 @@ def _by_runner(planned: Config, networks: list[Architecture], seed: int) -> list
         runner.submit(Job(number, network, job_seed(seed, number)))
     results = [runner.next() for _ in networks]
     runner.close()
+    for result in results:
+        if result.failure:
+            raise click.ClickException(f"network {result.trial} failed: {result.failure.message}")
     return [result.accuracy for result in results]
 
 
@@ -104,9 +108,6 @@ def _by_processes(arguments: list[str], networks: list[Architecture], seed: int)
 
     with ThreadPoolExecutor(TOGETHER) as pool:
         return list(pool.map(one, range(len(networks))))
-
-
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def _spent() -> float:

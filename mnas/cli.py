@@ -3,6 +3,7 @@
 Bad input ends in one line on the standard error and exit code 2, Ctrl-C in 130.
 """
 
+import gc
 import signal
 import sys
 import time
@@ -182,6 +183,7 @@ def inspect(runs: Sequence[Path], follow: bool, **options: Any) -> None:
     wanted = inspection.Wanted(**options)
     if not follow:
         click.echo(inspection.text(runs, wanted))
+        gc.freeze()  # this process ends here: else Python looks through all trials once more
     elif len(runs) == 1 and wanted == inspection.Wanted(top=wanted.top):
         live.follow(runs[0], wanted.top)
     else:

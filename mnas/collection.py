@@ -7,15 +7,11 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def no_collection() -> Iterator[None]:
-    """Leave the collector off, and do not let it look at what was made, not even when Python ends.
-
-    What nothing refers to is freed all the same.
-    """
+    """Leave the collector off; what nothing refers to is freed all the same."""
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         if was:
             gc.enable()

@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import subprocess
@@ -129,6 +130,14 @@ def test_a_broken_inner_line_is_an_error_that_names_it(run: Path, line: str, say
         read(run)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_reading_leaves_the_garbage_collector_as_it_was(run: Path) -> None:
+    """In a notebook, and in a process that follows a search for days."""
+    frozen = gc.get_freeze_count()
+    read(run)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen
 
 
 @given(st.lists(st.lists(st.integers(-2, 4), min_size=1, max_size=3), max_size=4), st.booleans())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mnas.log import Log
 from mnas.page.timeline import Clock, timeline
+from mnas.report import measured
 from search_space import Space
 
 DETAILED = 1000  # trials, beside the best and the Pareto front, whose genotype the page holds
@@ -125,7 +126,7 @@ def progress(log: Log, compared: Log | None) -> dict[str, Any]:
 
 def _best_so_far(log: Log) -> dict[str, Any]:
     """Return the steps of the best reward, by trials done in order and by seconds since the search began."""
-    good = [o for _, o in sorted(log.outcomes.items()) if o.failure is None and not o.stopped_early]
+    good = measured(log)
     clock = Clock(log)
     by_time = sorted(good, key=lambda outcome: (outcome.time, outcome.trial))
     seconds = clock(np.array([outcome.time for outcome in by_time]))
