@@ -41,7 +41,7 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     from torch.nn import functional
     from torch.utils.data import DataLoader
 
-    from benchmarks.training import PerImage, without_strips
+    from benchmarks.training import PerImage, plainly
     from runners.images import Images
     from runners.training import Normalise
     from search_space.network import build
@@ -51,7 +51,7 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     np.random.seed(seed % 2**32)
     task.prepare()
     (training, validation), recipe, size = task.images, task.recipe, architecture.resolution
-    network = without_strips(build(architecture, bn_momentum=recipe.bn_momentum))
+    network = plainly(build(architecture, bn_momentum=recipe.bn_momentum))
     FlopCountAnalysis(network.eval(), torch.zeros(1, architecture.in_channels, size, size)).total()
     optimizer = recipe.make_optimizer(network)
     for group in optimizer.param_groups:

@@ -1,9 +1,10 @@
-"""A depthwise convolution that trains as fast on a CPU with 5×5 kernels and small maps as with 3×3 on large ones.
+"""A depthwise convolution whose gradients are fast on a CPU: 5×5 kernels, small maps, strides in bfloat16.
 
 oneDNN has no kernel of its own for a depthwise convolution's weight gradient where the kernel is wider than 3 or the
 map smaller than the kernel, and falls back to one that took 2.5 to 25 times as long (single layers, batch 64). But the
 gradient of a few columns of the kernel is that of a narrower convolution, over an input that is padded beforehand:
-so it is computed in strips of at most three columns, which oneDNN is fast at.
+so it is computed in strips of at most three columns, which oneDNN is fast at. Nor has it one for the input's gradient
+in bfloat16 where the stride is not 1 (40 times as long): that is computed in float32.
 """
 
 from typing import Any
@@ -12,11 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_space.architecture import Padding
+from search_space.padding import pad_same
+
 _STRIP = 3  # columns of the kernel
 
 
-class _Strips(torch.autograd.Function):
-    """The convolution as it is, but for how its weight gradient is computed."""
+def _needs_strips(x: Tensor, kernel: int) -> bool:
+    return kernel > _STRIP or min(x.shape[2:]) < kernel
+
+
+class _Depthwise(torch.autograd.Function):
+    """The convolution as it is, but for how its gradients are computed."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
@@ -28,23 +36,35 @@ class _Strips(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
         x, weight = ctx.saved_tensors
-        stride, padding = ctx.stride, ctx.padding
-        to_x = None
-        if ctx.needs_input_grad[0]:
-            to_x = _gradients(gradient, x, weight, stride, padding, which=0)
-        channels, _, height, width = weight.shape
-        span = (gradient.shape[3] - 1) * stride  # between the first and the last place of a column
-        strips = []
-        for column in range(0, width, _STRIP):
-            columns = min(_STRIP, width - column)
-            left = padding - column  # below 0 this cuts off
-            right = span + columns - left - x.shape[3]
-            strip = weight.new_zeros(channels, 1, height, columns)
-            if min(left, right) > -x.shape[3]:  # else these columns meet nothing but padding
-                seen = functional.pad(x, (left, right, padding, padding))
-                strip = _gradients(gradient, seen, strip, stride, 0, which=1)  # of the strip only its shape counts
-            strips.append(strip)
-        return to_x, torch.cat(strips, 3), None, None
+        to_x = _to_input(gradient, x, weight, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
+        if _needs_strips(x, weight.shape[3]):
+            return to_x, _to_weight(gradient, x, weight, ctx.stride, ctx.padding), None, None
+        return to_x, _gradients(gradient, x, weight, ctx.stride, ctx.padding, which=1), None, None
+
+
+def _to_input(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """Return the gradient with respect to the input."""
+    if stride == 1 or x.dtype == torch.float32:
+        return _gradients(gradient, x, weight, stride, padding, which=0)
+    like_x = torch.empty_like(x, dtype=torch.float32)  # only its shape and layout count
+    return _gradients(gradient.float(), like_x, weight.float(), stride, padding, which=0).to(x.dtype)
+
+
+def _to_weight(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """Return the gradient with respect to the weight, strip by strip."""
+    channels, _, height, width = weight.shape
+    span = (gradient.shape[3] - 1) * stride  # between the first and the last place of a column
+    strips = []
+    for column in range(0, width, _STRIP):
+        columns = min(_STRIP, width - column)
+        left = padding - column  # below 0 this cuts off
+        right = span + columns - left - x.shape[3]
+        strip = weight.new_zeros(channels, 1, height, columns)
+        if min(left, right) > -x.shape[3]:  # else these columns meet nothing but padding
+            seen = functional.pad(x, (left, right, padding, padding))
+            strip = _gradients(gradient, seen, strip, stride, 0, which=1)  # of the strip only its shape counts
+        strips.append(strip)
+    return torch.cat(strips, 3)
 
 
 def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, *, which: int) -> Tensor:
@@ -68,14 +88,23 @@ def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding
 class DepthwiseConv2d(nn.Conv2d):
     """A convolution of each channel by itself, square, without bias."""
 
-    def __init__(self, channels: int, kernel: int, stride: int) -> None:
-        super().__init__(channels, channels, kernel, stride, padding=kernel // 2, groups=channels, bias=False)
+    def __init__(self, channels: int, kernel: int, stride: int, padding: Padding = "symmetric") -> None:
+        self._same = padding == "same" and stride > 1  # at stride 1 both are one
+        pixels = 0 if self._same else kernel // 2
+        super().__init__(channels, channels, kernel, stride, padding=pixels, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[N, C, H, W]` to `[N, C, ⌈H/s⌉, ⌈W/s⌉]`."""
         kernel, stride = self.kernel_size[0], self.stride[0]
-        slow = kernel > _STRIP or min(x.shape[2:]) < kernel
-        if slow and self.training and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            convolved: Tensor = _Strips.apply(x, self.weight, stride, kernel // 2)  # type: ignore[no-untyped-call]
+        if self._same:
+            x = pad_same(x, kernel, stride)
+        if not self.training or x.device.type != "cpu":
+            return super().forward(x)
+        weight = self.weight
+        if torch.is_autocast_enabled("cpu"):
+            low = torch.get_autocast_dtype("cpu")
+            x, weight = x.to(low), weight.to(low)
+        if _needs_strips(x, kernel) or (stride > 1 and x.dtype != torch.float32):
+            convolved: Tensor = _Depthwise.apply(x, weight, stride, int(self.padding[0]))  # type: ignore[no-untyped-call]
             return convolved
         return super().forward(x)

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional
 
 from search_space.depthwise import DepthwiseConv2d
 from search_space.network import build
@@ -51,8 +52,44 @@ def test_gradients_are_those_of_a_plain_convolution_in_float64(
 def test_the_strips_are_used_where_onednn_has_no_kernel(kernel: int, size: int) -> None:
     layer = DepthwiseConv2d(8, kernel, 1)
     out = layer(torch.randn(2, 8, size, size))
-    assert type(out.grad_fn).__name__ == "_StripsBackward"
-    assert type(layer.eval()(torch.randn(2, 8, size, size)).grad_fn).__name__ != "_StripsBackward"
+    assert type(out.grad_fn).__name__ == "_DepthwiseBackward"
+    assert type(layer.eval()(torch.randn(2, 8, size, size)).grad_fn).__name__ != "_DepthwiseBackward"
+
+
+@pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 1, 8), (3, 2, 9), (3, 2, 2), (5, 1, 8), (5, 2, 8)])
+def test_gradients_in_bfloat16_are_those_of_float64_as_near_as_bfloat16_goes(
+    kernel: int, stride: int, size: int
+) -> None:
+    torch.manual_seed(0)
+    layer = DepthwiseConv2d(6, kernel, stride)
+    exact = nn.Conv2d(6, 6, kernel, stride, kernel // 2, groups=6, bias=False).double()
+    exact.load_state_dict(layer.state_dict())
+    x = torch.randn(4, 6, size, size).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gradients(layer, x)
+    assert found[0].dtype == torch.bfloat16
+    assert found[1].dtype == torch.float32  # as the weight
+    for ours, theirs in zip(found, gradients(exact, x.double()), strict=True):
+        assert (ours.double() - theirs).norm() < 0.01 * theirs.norm()
+
+
+def test_a_stride_in_bfloat16_takes_its_gradient_in_float32() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        out = DepthwiseConv2d(8, 3, 2)(torch.randn(2, 8, 16, 16))
+    assert type(out.grad_fn).__name__ == "_DepthwiseBackward"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size", "before", "after"), [(3, 8, 0, 1), (3, 7, 1, 1), (5, 8, 1, 2), (5, 3, 2, 2)]
+)
+def test_tensorflows_padding_lays_what_is_odd_right_and_down(kernel: int, size: int, before: int, after: int) -> None:
+    torch.manual_seed(0)
+    layer, plain = DepthwiseConv2d(3, kernel, 2, "same"), nn.Conv2d(3, 3, kernel, 2, groups=3, bias=False)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 3, size, size)
+    padded = functional.pad(x, (before, after, before, after))
+    for ours, theirs in zip(gradients(layer, x)[:2], gradients(plain, padded)[:2], strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
 
 
 def test_a_3x3_on_a_large_map_is_left_as_it_is() -> None:

@@ -9,7 +9,7 @@ from fvcore.nn import FlopCountAnalysis
 from search_space import Architecture, Stage
 from search_space.benchmarks import BENCHMARKS
 from search_space.cost import cost
-from search_space.network import build
+from search_space.network import ChannelMeans, SqueezeExcite, build
 from search_space.scaling import EFFICIENTNET, scale
 from search_space.zoo import ZOO
 from tests import golden
@@ -158,3 +158,14 @@ def test_random_networks_train_one_step_on_every_parameter(name: str) -> None:
         assert logits.shape == (2, architecture.classes)
         logits.square().mean().backward()
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def test_the_gradient_of_a_channels_mean_is_torchs_own() -> None:
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(ChannelMeans(), x)
+
+
+def test_squeeze_and_excite_trains_what_it_evaluates() -> None:
+    torch.manual_seed(0)
+    se, x = SqueezeExcite(12, 3, "silu"), torch.randn(4, 12, 5, 5)
+    assert torch.allclose(se.train()(x), se.eval()(x), atol=1e-6)

@@ -10,6 +10,7 @@ from runners import Job
 from runners.base import DivergenceError
 from runners.proxy import ProxyTask
 from runners.recipe import Recipe
+from runners.task import made_for_bfloat16
 from search_space import InputError, Stage
 from search_space.mnasnet import tiny
 from search_space.zoo import ZOO
@@ -123,9 +124,15 @@ def test_on_a_gpu_the_seed_fixes_the_accuracy_bit_for_bit_when_asked() -> None:
 
 def test_lower_precision_is_used_when_asked_for() -> None:
     few = {"recipe": QUICK, "train_fraction": 0.1, "val_fraction": 0.5}
-    task = ProxyTask(**few, precision="bfloat16")
-    assert task(Job(0, CHILD, 3)).curve != ProxyTask(**few)(Job(0, CHILD, 3)).curve
+    task, whole = ProxyTask(**few, precision="bfloat16"), ProxyTask(**few, precision="float32")
+    assert task(Job(0, CHILD, 3)).curve != whole(Job(0, CHILD, 3)).curve
     assert task(Job(0, CHILD, 3)).curve == task(Job(1, CHILD, 3)).curve
+
+
+def test_lower_precision_is_taken_where_the_processor_is_made_for_it() -> None:
+    few = {"recipe": QUICK, "train_fraction": 0.1, "val_fraction": 0.5}
+    named = ProxyTask(**few, precision="bfloat16" if made_for_bfloat16("cpu") else "float32")
+    assert ProxyTask(**few)(Job(0, CHILD, 3)).curve == named(Job(0, CHILD, 3)).curve
 
 
 def test_a_part_of_the_images_is_trained_on_and_all_the_others_measured_as_before() -> None:
