@@ -144,7 +144,7 @@ def regrets(task: str, controller: dict[str, Any], window: int, seed: int, budge
             asked.append(proposed)
         seconds += time.process_time() - began
         if len(told) in BUDGETS and str(len(told)) not in best_told:
-            places, _, _ = believed(
+            places, *_ = believed(
                 problem, asked[: len(told)], np.array([reward for reward, _ in told]), asked.__getitem__
             )
             reward = told[places[0]][1]

@@ -30,6 +30,7 @@ class Recommended:
     expected: float  # reward
     spread: float  # standard deviation of that belief
     chance: float  # of being the best of those tried
+    trained: int  # how often its network was
 
 
 def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recommended]:
@@ -50,7 +51,7 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         networks = {log.asks[training.trial].digest for training in trainings}
         trainings += [again for again in log.confirmed.values() if log.asks[again.trial].digest in networks]
     asked = [log.asks[training.trial] for training in trainings]
-    firsts, expected, covariance = believed(
+    firsts, times, expected, covariance = believed(
         log.config().problem(log.space),
         [ask.digest for ask in asked],
         np.array([training.reward for training in trainings]),
@@ -60,15 +61,17 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
     chances = np.bincount(draws.argmax(1), minlength=len(firsts)) / DRAWS
     return [
-        Recommended(row(log, asked[first].trial), float(mean), float(np.sqrt(variance)), float(chance))
-        for first, mean, variance, chance in zip(firsts, expected, covariance.diagonal(), chances, strict=True)
+        Recommended(row(log, asked[first].trial), float(mean), float(np.sqrt(variance)), float(chance), trained)
+        for first, mean, variance, chance, trained in zip(
+            firsts, expected, covariance.diagonal(), chances, times, strict=True
+        )
     ][:count]
 
 
 def believed(
     problem: Problem, names: Sequence[Hashable], rewards: Array, genotype: Callable[[int], Genotype]
-) -> tuple[list[int], Array, Array]:
-    """Return the networks of highest expected reward, N at most CANDIDATES, with means and covariance. `[N]`, `[N, N]`
+) -> tuple[list[int], list[int], Array, Array]:
+    """Return the N networks of highest expected reward, at most CANDIDATES.
 
     Args:
         problem: what was searched.
@@ -77,13 +80,13 @@ def believed(
         genotype: of a training's network, by the training's place; asked of few.
 
     Returns:
-        Of each network the place of its first training; means; and covariance.
+        Of each network the place of its first training and the number of all; means, `[N]`; and covariance, `[N, N]`.
     """
     from controllers.gaussian_process import Encoder, Posterior, learn  # scipy: half a second
     from controllers.predictor import LEARNT, chosen, grouped
 
     first, number, means = grouped(names, rewards)
-    counts = np.bincount(number).astype(float)
+    counts = np.bincount(number)
     scatter = np.bincount(number, (rewards - means[number]) ** 2)
     exact = len(number) - len(first) >= ALIKE and bool((rewards == rewards[first][number]).all())
     held = np.array(chosen(means, CAPACITY))
@@ -102,7 +105,8 @@ def believed(
         mean, covariance = posterior.joint(features.rows(top))
     slope = weighed.slope[top]
     expected = slope * (centre + scale * mean) + weighed.intercept[top]
-    return first[held[top]].tolist(), expected, covariance * scale**2 * np.outer(slope, slope)
+    covariance *= scale**2 * np.outer(slope, slope)
+    return first[held[top]].tolist(), counts[top].tolist(), expected, covariance
 
 
 def promising(log: Log, count: int, *, confirmed: bool = True) -> list[Row]:
@@ -123,8 +127,5 @@ def text(log: Log) -> str:
     told = best(log, 1)[0]
     words = f"expected reward {only.expected:.4f} ± {only.spread:.4f}, the best of all with {only.chance:.0%}"
     luck = "" if told.trial == only.row.trial else f" (trial {told.trial} was told the highest)"
-    alike = {trial for trial, ask in log.asks.items() if ask.digest == only.row.digest}
-    times = sum(o.trial in alike and o.reused_from is None for o in measured(log))
-    times += sum(trial in alike for trial, _ in log.confirmed)
-    words += f", trained {times} times" if times > 1 else ""
+    words += f", trained {only.trained} times" if only.trained > 1 else ""
     return f"Recommended, and what mnas export takes: trial {only.row.trial}, {words}{luck}"

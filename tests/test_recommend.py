@@ -118,9 +118,9 @@ def test_where_training_again_brings_the_same_what_was_told_is_believed() -> Non
     networks = [problem.space.random(rng) for _ in range(60)]
     rewards = rng.normal(0.5, 0.1, 60)  # a model finds nothing to go by: without noise it need not
     asked, told = [*networks, *networks[:4]], np.array([*rewards, *rewards[:4]])
-    places, expected, _ = recommend.believed(problem, asked, told, asked.__getitem__)
+    places, _, expected, _ = recommend.believed(problem, asked, told, asked.__getitem__)
     assert places[0] == rewards.argmax()
     assert expected[0] == pytest.approx(rewards.max(), abs=1e-4)
     three_alike = asked[:-1], told[:-1]
-    _, expected, _ = recommend.believed(problem, *three_alike, asked.__getitem__)
+    _, _, expected, _ = recommend.believed(problem, *three_alike, asked.__getitem__)
     assert expected[0] < rewards.max() - 0.001  # as long as there may be noise, the best told was lucky
