@@ -98,20 +98,41 @@ ALIKE = 4  # repeats that brought what was known, after which there is taken to 
 
 
 class Repeats:
-    """Whether networks that were trained again brought anything new; told what each training brought."""
+    """What networks brought that were trained once or again."""
 
     def __init__(self) -> None:
-        self._first: dict[Genotype, float] = {}
-        self._alike, self._differed = 0, False
+        self._numbers: dict[Genotype, int] = {}
+        self._counts: list[int] = []  # of a network's trainings
+        self._means: list[float] = []  # of their rewards
+        self._scatter = 0.0  # sum of the squared distances of all rewards from their networks' means
+        self._repeats = 0
 
     def tell(self, genotype: Genotype, reward: float) -> None:
         """Take in a trial."""
-        if genotype in self._first:
-            self._alike += 1
-            self._differed |= self._first[genotype] != reward
-        self._first.setdefault(genotype, reward)
+        number = self._numbers.setdefault(genotype, len(self._numbers))
+        if number == len(self._counts):
+            self._counts.append(1)
+            self._means.append(reward)
+            return
+        self._repeats += 1
+        self._counts[number] += 1
+        off = reward - self._means[number]
+        self._means[number] += off / self._counts[number]
+        self._scatter += off * (reward - self._means[number])  # Welford's update
 
     @property
     def useless(self) -> bool:
         """Whether there is no noise to average: ALIKE repeats or more, and each as the first time."""
-        return self._alike >= ALIKE and not self._differed
+        return self._repeats >= ALIKE and self._scatter == 0
+
+    def worth_another(self) -> Genotype | None:
+        """Return the network whose mean may be the highest, by its standard error; None with fewer than ALIKE repeats.
+
+        So the best are told from one another, and the lucky from the good: upper confidence bounds (Auer, Cesa-Bianchi
+        and Fischer 2002) with the noise that all repeats show.
+        """
+        if self._repeats < ALIKE:
+            return None
+        errors = np.sqrt(self._scatter / self._repeats / np.array(self._counts))
+        highest = int((np.array(self._means) + errors).argmax())
+        return next(itertools.islice(self._numbers, highest, None))

@@ -17,7 +17,8 @@ Differs from the papers, or is not stated there:
 "ppo, …" measures it without each of them):
 - `fresh`: instead of a network that was asked another one is drawn. The policy can settle, and still the search goes
   on around it. Where asking again means training again (`reuse = false`), only every other trial must be a new one:
-  the best must be known well, not just have been lucky once.
+  where the policy asks for one that it had, that trains again which may be the best (`Repeats.worth_another`), so
+  that the best is known well, and has not just been lucky once.
 - a factorized policy, small batches and a high learning rate.
 - `critic`: a learnt baseline for each decision of the factorized policy (`critic.py`).
 - `standardise`: advantages in units of a moving average of the rewards' standard deviation.
@@ -130,9 +131,13 @@ class PPO:
         if trial not in self._proposed:
             self._propose(range(trial, trial + self._batch))
         answers, log_probs = self._proposed.pop(trial)
-        may_repeat = not self._fresh or (self._repeats and not self._repeats.useless and trial % 2 == 0)
+        repeats = self._repeats if self._fresh and trial % 2 == 0 else None
         for genotype, chances in zip(map(tuple, answers.tolist()), log_probs, strict=True):
-            if may_repeat or genotype not in self._seen:
+            if repeats is not None and not repeats.useless and genotype in self._seen:
+                again = repeats.worth_another() or genotype
+                self.given(trial, again)
+                return again
+            if not self._fresh or genotype not in self._seen:
                 self._seen.add(genotype)
                 self._asked[trial] = chances
                 return genotype

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from controllers import CONTROLLERS, Controller, Problem
+from controllers.base import Repeats
 from controllers.bayesian import Bayesian
 from controllers.evolution import RegularizedEvolution
 from controllers.exhaustive import Exhaustive
@@ -325,3 +326,32 @@ def test_ppo_trains_what_it_settles_on_again_only_where_that_tells_something(noi
     asked = [genotype for genotype, _ in drive(controller, reward, 600, window=1)]
     repeats = len(asked) - len(set(asked))
     assert repeats > 20 if noise else repeats <= 5
+
+
+def test_what_may_be_the_best_by_its_standard_error_is_worth_another_training() -> None:
+    repeats = Repeats()
+    for name, rewards in {(0,): [0.70, 0.72] * 8, (1,): [0.69, 0.71], (2,): [0.40, 0.42]}.items():
+        for reward in rewards:
+            repeats.tell(name, reward)
+    # Noise is about 0.01: a mean of 0.71 ± 0.0025 against 0.70 ± 0.007 trained twice …
+    assert repeats.worth_another() == (0,)
+    repeats.tell((3,), 0.705)  # … and 0.705 ± 0.01, trained once
+    assert repeats.worth_another() == (3,)
+    repeats.tell((3,), 0.685)  # it was luck
+    assert repeats.worth_another() == (0,)
+
+
+def test_before_any_network_was_trained_again_none_is_worth_it() -> None:
+    repeats = Repeats()
+    repeats.tell((0,), 0.5)
+    assert repeats.worth_another() is None
+
+
+def test_ppo_trains_again_what_is_the_best_and_not_what_was_lucky() -> None:
+    def reward(trial: int, genotype: Genotype) -> float:
+        return float(np.mean([answer == 0 for answer in genotype])) + 0.02 * noise(trial, genotype)
+
+    controller = PPO(replace(problem(), repeats=True), seed=0)
+    asked = [genotype for genotype, _ in drive(controller, reward, 1000, window=1)]
+    best = max(asked, key=lambda genotype: genotype.count(0))
+    assert asked.count(best) > (len(asked) - len(set(asked))) / 2
