@@ -59,7 +59,15 @@ def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> N
 
 @pytest.mark.parametrize(
     ("run", "trial"),
-    [("cifar10-bayesian-0", 93), ("cifar10-bayesian-1", 82), ("cifar10-ppo-0", 51), ("cifar10-random-0", 79)],
+    [
+        ("cifar10-bayesian-0", 93),
+        ("cifar10-bayesian-1", 82),
+        ("cifar10-ppo-0", 51),
+        ("cifar10-ppo-1", 78),
+        ("cifar10-random-0", 79),
+        ("cifar10-random-1", 30),
+        ("cifar10-absolute-bayesian-0", 77),
+    ],
 )
 def test_the_journals_of_the_readmes_searches_are_read_and_say_what_it_says(run: str, trial: int) -> None:
     log = read(ROOT / "benchmarks" / "records" / run)
