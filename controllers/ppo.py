@@ -17,8 +17,8 @@ Differs from the papers, or is not stated there:
 "ppo, …" measures it without each of them):
 - `fresh`: instead of a network that was asked another one is drawn. The policy can settle, and still the search goes
   on around it. Where asking again means training again (`reuse = false`), only every other trial must be a new one:
-  where the policy asks for one that it had, that trains again which may be the best (`Repeats.worth_another`), so
-  that the best is known well, and has not just been lucky once.
+  where the policy asks for one that it had, that trains again which may be the best (`Repeats.worth_another`, once a
+  few repeats have shown the noise), so that the best is known well, and has not just been lucky once.
 - a factorized policy, small batches and a high learning rate.
 - `critic`: a learnt baseline for each decision of the factorized policy (`critic.py`).
 - `standardise`: advantages in units of a moving average of the rewards' standard deviation.
@@ -111,7 +111,7 @@ class PPO:
         self._batch, self._passes, self._clip, self._entropy = batch, passes, clip, entropy
         self._baseline_decay, self._standardise, self._replay = baseline_decay, standardise, replay
         self._seen, self._fresh = Seen(problem.space), fresh
-        self._repeats = Repeats() if problem.repeats else None
+        self._repeats, self._weigh = Repeats() if problem.repeats else None, problem.weigh
         self._critic = Critic(self._sizes) if critic and policy == "factorized" else None
         self.policy: Policy
         if policy == "lstm":
@@ -138,8 +138,7 @@ class PPO:
                 self.given(trial, again)
                 return again
             if not self._fresh or genotype not in self._seen:
-                self._seen.add(genotype)
-                self._asked[trial] = chances
+                self._take(trial, genotype, chances)
                 return genotype
         near = self._near(genotype, generator(self._seed, trial))
         if near is not None:
@@ -168,15 +167,20 @@ class PPO:
 
     def given(self, trial: int, genotype: Genotype) -> None:
         """Keep the probabilities that the policy gives it now."""
-        self._seen.add(genotype)
         with _one_thread(), torch.no_grad():
             answers = torch.tensor([genotype])
-            self._asked[trial] = self.policy.log_probs(answers).gather(2, answers[:, :, None])[0, :, 0]
+            self._take(trial, genotype, self.policy.log_probs(answers).gather(2, answers[:, :, None])[0, :, 0])
+
+    def _take(self, trial: int, genotype: Genotype, log_probs: Tensor) -> None:
+        self._seen.add(genotype)
+        self._asked[trial] = log_probs
+        if self._repeats:
+            self._repeats.ask(genotype)
 
     def tell(self, trial: int, genotype: Genotype, reward: float) -> None:
         """Keep the trial; with the last of a batch, improve the policy."""
         self._told.append((genotype, self._asked.pop(trial), reward))
-        if self._repeats:
+        if self._repeats and reward > self._weigh([genotype]).intercept[0]:  # else it failed: not measured
             self._repeats.tell(genotype, reward)
         if self._critic:
             self._critic.tell(genotype, reward)

@@ -22,7 +22,7 @@ def made_for_bfloat16(device: str) -> bool:
     """Say whether a processor multiplies matrices of bfloat16 faster than those of float32: `cpu` or `cuda`."""
     if device == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
-    has = torch.cpu.get_capabilities()
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch can't say
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 

@@ -17,6 +17,7 @@ from search_space.architecture import Padding
 from search_space.padding import pad_same
 
 _STRIP = 3  # columns of the kernel
+_LOW = (torch.bfloat16, torch.float16)
 
 
 def _needs_strips(x: Tensor, kernel: int) -> bool:
@@ -44,7 +45,7 @@ class _Depthwise(torch.autograd.Function):
 
 def _to_input(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     """Return the gradient with respect to the input."""
-    if stride == 1 or x.dtype == torch.float32:
+    if stride == 1 or x.dtype not in _LOW:
         return _gradients(gradient, x, weight, stride, padding, which=0)
     like_x = torch.empty_like(x, dtype=torch.float32)  # only its shape and layout count
     return _gradients(gradient.float(), like_x, weight.float(), stride, padding, which=0).to(x.dtype)
@@ -101,10 +102,10 @@ class DepthwiseConv2d(nn.Conv2d):
         if not self.training or x.device.type != "cpu":
             return super().forward(x)
         weight = self.weight
-        if torch.is_autocast_enabled("cpu"):
+        if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:  # which autocast leaves as it is
             low = torch.get_autocast_dtype("cpu")
             x, weight = x.to(low), weight.to(low)
-        if _needs_strips(x, kernel) or (stride > 1 and x.dtype != torch.float32):
+        if _needs_strips(x, kernel) or (stride > 1 and x.dtype in _LOW):
             convolved: Tensor = _Depthwise.apply(x, weight, stride, int(self.padding[0]))  # type: ignore[no-untyped-call]
             return convolved
         return super().forward(x)

@@ -341,14 +341,31 @@ def test_what_may_be_the_best_by_its_standard_error_is_worth_another_training() 
     assert repeats.worth_another() == (0,)
 
 
+def test_what_is_being_trained_again_is_not_asked_again_and_again() -> None:
+    repeats = Repeats()
+    for name, rewards in {(0,): [0.70, 0.71] * 4, (1,): [0.69, 0.70] * 2}.items():
+        for reward in rewards:
+            repeats.tell(name, reward)
+    repeats.tell((2,), 0.703)
+    assert repeats.worth_another() == (2,)
+    for _ in range(20):
+        repeats.ask((2,))
+    assert repeats.worth_another() == (0,)
+
+
 def test_before_any_network_was_trained_again_none_is_worth_it() -> None:
     repeats = Repeats()
     repeats.tell((0,), 0.5)
     assert repeats.worth_another() is None
 
 
-def test_ppo_trains_again_what_is_the_best_and_not_what_was_lucky() -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_ppo_trains_again_what_is_the_best_and_not_what_was_lucky(fails: bool) -> None:
+    """Nor does it take a child that failed, told as reward 0, for a measurement."""
+
     def reward(trial: int, genotype: Genotype) -> float:
+        if fails and trial % 10 == 8:
+            return 0.0
         return float(np.mean([answer == 0 for answer in genotype])) + 0.02 * noise(trial, genotype)
 
     controller = PPO(replace(problem(), repeats=True), seed=0)

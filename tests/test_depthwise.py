@@ -73,7 +73,7 @@ def test_gradients_in_bfloat16_are_those_of_float64_as_near_as_bfloat16_goes(
         assert (ours.double() - theirs).norm() < 0.01 * theirs.norm()
 
 
-def test_a_stride_in_bfloat16_takes_its_gradient_in_float32() -> None:
+def test_a_stride_in_bfloat16_has_its_gradient_from_here() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         out = DepthwiseConv2d(8, 3, 2)(torch.randn(2, 8, 16, 16))
     assert type(out.grad_fn).__name__ == "_DepthwiseBackward"

@@ -1,6 +1,7 @@
 import gzip
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from runners import Job
 from runners.base import DivergenceError
 from runners.proxy import ProxyTask
 from runners.recipe import Recipe
-from runners.task import made_for_bfloat16
 from search_space import InputError, Stage
 from search_space.mnasnet import tiny
 from search_space.zoo import ZOO
@@ -129,9 +129,15 @@ def test_lower_precision_is_used_when_asked_for() -> None:
     assert task(Job(0, CHILD, 3)).curve == task(Job(1, CHILD, 3)).curve
 
 
-def test_lower_precision_is_taken_where_the_processor_is_made_for_it() -> None:
+@pytest.mark.parametrize(
+    ("capability", "precision"), [("avx512_bf16", "bfloat16"), ("amx_bf16", "bfloat16"), ("avx2", "float32")]
+)
+def test_lower_precision_is_taken_where_the_processor_is_made_for_it(
+    capability: str, precision: Literal["bfloat16", "float32"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True, "avx512_fp16": False})
     few = {"recipe": QUICK, "train_fraction": 0.1, "val_fraction": 0.5}
-    named = ProxyTask(**few, precision="bfloat16" if made_for_bfloat16("cpu") else "float32")
+    named = ProxyTask(**few, precision=precision)
     assert ProxyTask(**few)(Job(0, CHILD, 3)).curve == named(Job(0, CHILD, 3)).curve
 
 
