@@ -18,6 +18,7 @@ from mnas.search import search
 from runners import checkpoint, tensors
 from runners.checkpoint import Epoch
 from runners.proxy import ProxyTask
+from runners.task import made_for_bfloat16
 from runners.training import Training
 from search_space import InputError
 from search_space.zoo import ZOO
@@ -80,7 +81,14 @@ def test_a_training_leaves_a_spec_with_its_accuracies_and_the_weights_that_have_
     task = ProxyTask(val_fraction=0.8)
     task.prepare()
     network = weights.initialised(CHILD, member.weights)
-    measured = Training(network, task.recipe, normalise=task._normalise, size=28, seed=0)
+    measured = Training(
+        network,
+        task.recipe,
+        normalise=task._normalise,
+        size=28,
+        seed=0,
+        precision="bfloat16" if made_for_bfloat16("cpu") else "float32",  # as it was trained
+    )
     assert measured.accuracy(task.data.read("test")) == trained["accuracy"]["test"] > 0.6
     assert measured.accuracy(task.images[1]) == trained["accuracy"]["validation"] == trained["accuracy"]["curve"][-1]
     assert trained["digest"] == CHILD.digest
