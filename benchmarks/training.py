@@ -5,7 +5,7 @@
 Each loop trains the same network on the same images with the same recipe (SGD, batch 64; 16 at 224 pixels), one thread
 a process, in processes of its own that take turns; images per CPU second, the median of the rounds and their range.
 `plain` is what most people write: PIL transforms an image, contiguous float32, `.item()` in every step. `timm-like`
-collates bytes, normalises a batch at once and is channels-last. The rows from `plain` to `mnas` add one thing each.
+collates bytes, normalises a batch at once and is channels-last. Each row from `plain` to `mnas` keeps what is above it.
 `plain, 2 threads` is the loop as torch's default would run it here, by the clock. Peak is a 1024² matrix product in
 float32 in the same process; its share counts 6 floating-point operations a multiply-add of a trained image.
 """
