@@ -133,7 +133,7 @@ _RUN = click.option("--run", type=_PATH, help="Run directory to begin.  [default
     "--resume-if-exists", is_flag=True, help="Go on with RUN where it was begun: one command for every start."
 )
 def search(config_file: str, overrides: Sequence[str], run: Path | None, resume_if_exists: bool) -> None:
-    """Run a search: CONFIG is a TOML file, or quickstart, cifar10 or imagenet.
+    """Run a search: CONFIG is a TOML file, or quickstart, cifar10-cpu, cifar10 or imagenet.
 
     --set search.trials=8 --set proxy.path=/data/images; a new --set controller.name=NAME leaves the
     other keys of that table behind, for they were the old one's.

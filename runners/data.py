@@ -8,14 +8,17 @@ import gzip
 import importlib.util
 import lzma
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runners.files import folder
 from runners.images import Bytes, Images, Labels
+from runners.pictures import ImageFolder
+from runners.shards import Shards
 from search_space.errors import InputError, require, require_known
 
 Part = Literal["train", "test"]
@@ -93,7 +96,7 @@ class Idx:
     classes, channels, in_memory = 10, 1, True
 
     def __init__(self, path: str | None = None) -> None:
-        self._root = _directory(path)
+        self._root = folder(path)
         for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
             _existing(self._root, (name, f"{name}.gz"), "Fashion-MNIST")
 
@@ -152,7 +155,7 @@ class Cifar10:
     classes, channels, in_memory = 10, 3, True
 
     def __init__(self, path: str | None = None) -> None:
-        root = _directory(path)
+        root = folder(path)
         nested = root / "cifar-10-batches-py"
         self._root = nested if nested.is_dir() else root
         for number in range(1, 6):
@@ -184,86 +187,12 @@ class Cifar10:
         return pixels, labels
 
 
-class _Files:
-    """Pictures decoded when asked for, cut to their central square, as `size`×`size` RGB."""
-
-    def __init__(self, paths: list[Path], size: int) -> None:
-        self._paths, self._size = paths, size
-
-    def __getitem__(self, indices: NDArray[np.int64]) -> Bytes:
-        return np.stack([self._decode(self._paths[index]) for index in indices.tolist()])
-
-    def _decode(self, path: Path) -> Bytes:
-        from PIL import Image
-
-        try:
-            with Image.open(path) as picture:
-                picture.draft("RGB", (self._size, self._size))  # JPEGs decode at half, a quarter … when large
-                width, height = picture.size
-                side = min(width, height)
-                left, top = (width - side) // 2, (height - side) // 2
-                square = picture.convert("RGB").resize(
-                    (self._size, self._size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
-                )
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
-            if isinstance(error, OSError) and error.errno:
-                raise  # the disk's fault, not the picture's
-            raise InputError(f"path: {path} is no picture that can be read ({error})") from None
-        return np.asarray(square).transpose(2, 0, 1)
-
-
-class ImageFolder:
-    """`train/CLASS/*.jpg` and `test/CLASS/*` or `val/CLASS/*`: ImageNet's layout, and torchvision's.
-
-    A published `val` folder is the *test* part here: the search's validation images come from train.
-    """
-
-    channels, in_memory = 3, False
-    _ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-
-    def __init__(self, path: str | None = None, size: int = 224) -> None:
-        self._root, self._size = _directory(path), size
-        self._classes = sorted(entry.name for entry in (self._root / "train").glob("[!.]*") if entry.is_dir())
-        if not self._classes:
-            raise InputError(f"path: {self._root} holds no image folder; looked for train/CLASS/*.jpg")
-
-    @property
-    def classes(self) -> int:
-        """How many folders `train` has."""
-        return len(self._classes)
-
-    def read(self, part: Part) -> Images:
-        """List one part; the pictures are decoded when they are asked for."""
-        root = self._root / part
-        if part == "test" and not root.is_dir():
-            root = self._root / "val"
-        found = list(self._files(root))
-        if not found:
-            raise InputError(f"path: {root} holds no picture of {', '.join(sorted(self._ENDINGS))}")
-        labels = np.array([label for _, label in found])
-        return Images(_Files([path for path, _ in found], self._size), labels, np.arange(len(labels)))
-
-    def _files(self, root: Path) -> Iterator[tuple[Path, int]]:
-        for label, name in enumerate(self._classes):
-            for path in sorted((root / name).rglob("*")):
-                if path.suffix.lower() in self._ENDINGS:
-                    yield path, label
-
-
-def _directory(path: str | None) -> Path:
-    if path is None:
-        raise InputError("path: missing; this data set is read from a folder of yours")
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise InputError(f"path: {path} is no folder")
-    return root
-
-
 DATA_SETS: dict[str, Callable[[str | None, int], DataSet]] = {
     "mnist-5k": lambda path, size: Digits(path),
     "fashion-mnist": lambda path, size: Idx(path),
     "cifar10": lambda path, size: Cifar10(path),
     "imagefolder": ImageFolder,
+    "webdataset": Shards,
 }
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Folders to read from, and files that are there whole or not at all."""
 
 import contextlib
 import os
@@ -6,6 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from search_space.errors import InputError
+
+
+def folder(path: str | None) -> Path:
+    """Return the folder that a user's `path` names.
+
+    Raises:
+        InputError: when it is missing or no folder.
+    """
+    if path is None:
+        raise InputError("path: missing; this data set is read from a folder of yours")
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise InputError(f"path: {path} is no folder")
+    return root
 
 
 @contextlib.contextmanager

@@ -1,0 +1,115 @@
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from runners.data import open_data
+from search_space import InputError
+
+
+def jpeg(shade: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), (shade, 0, 0)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def write(path: Path, files: dict[str, bytes], mode: str = "w") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    for shard in range(2):
+        files = {}
+        for number in range(3):
+            files |= {
+                f"./n/{shard}{number}.cls": b"%d" % number,
+                f"./n/{shard}{number}.jpg": jpeg(100 * shard + number),
+            }
+        write(tmp_path / f"in-train-{shard:06}.tar", files)
+    write(tmp_path / "in-val-000000.tar", {"9.json": b"{}", "9.png": jpeg(250), "9.cls": b"1"})
+    return tmp_path
+
+
+def test_pictures_and_classes_come_in_the_order_of_the_shards(shards: Path) -> None:
+    images = open_data("webdataset", str(shards), 8).read("train")
+    pixels, labels = images.batch(np.arange(6))
+    assert pixels.shape == (6, 3, 8, 8)
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert pixels[:, 0, 4, 4].tolist() == pytest.approx([0, 1, 2, 100, 101, 102], abs=3)
+
+
+def test_pictures_are_read_by_index_in_any_order(shards: Path) -> None:
+    images = open_data("webdataset", str(shards), 8).read("train")
+    pixels, labels = images.take(np.array([5, 0, 3])).batch(np.array([2, 0]))
+    assert labels.tolist() == [0, 2]
+    assert pixels[:, 0, 4, 4].tolist() == pytest.approx([100, 102], abs=3)
+
+
+def test_the_highest_class_says_how_many_there_are(shards: Path) -> None:
+    assert open_data("webdataset", str(shards), 8).classes == 3
+
+
+def test_published_validation_shards_are_the_test_part_where_there_is_no_other(shards: Path) -> None:
+    data = open_data("webdataset", str(shards), 8)
+    assert data.read("test").batch(np.arange(1))[1].tolist() == [1]
+    write(shards / "test" / "0.tar", {"a.jpg": jpeg(0), "a.cls": b"2"})
+    assert data.read("test").batch(np.arange(1))[1].tolist() == [2]
+
+
+def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"path: .* holds no \*train\*\.tar"):
+        open_data("webdataset", str(tmp_path), 8)
+
+
+def test_shards_without_pictures_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "train.tar", {"a.json": b"{}"})
+    with pytest.raises(InputError, match="holds no tar with a picture of"):
+        open_data("webdataset", str(tmp_path), 8).read("train")
+
+
+@pytest.mark.parametrize("cls", [None, b"", b"cat", b"-1", b"\xff"])
+def test_a_picture_without_a_class_is_named(tmp_path: Path, cls: bytes | None) -> None:
+    write(tmp_path / "train-0.tar", {"a/b.jpg": jpeg(0)} | ({} if cls is None else {"a/b.cls": cls}))
+    with pytest.raises(InputError, match=r"train-0\.tar: a/b\.cls: .*; takes a class, a number from 0"):
+        open_data("webdataset", str(tmp_path), 8).read("train")
+
+
+def test_a_shard_that_is_compressed_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "train-0.tar", {"a.jpg": jpeg(0), "a.cls": b"0"}, "w:gz")
+    with pytest.raises(InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"):
+        open_data("webdataset", str(tmp_path), 8).read("train")
+
+
+@pytest.mark.parametrize("kept", [0, 100, 512, 600, 1024, 1100, 1600])
+def test_a_shard_that_is_cut_short_is_named_wherever_it_was_cut(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "train-0.tar"
+    write(path, {"a.cls": b"0", "a.jpg": jpeg(0)})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"):
+        open_data("webdataset", str(tmp_path), 8).read("train")
+
+
+def test_a_shard_with_a_damaged_header_inside_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "train-0.tar"
+    write(path, {"a.cls": b"0", "a.jpg": jpeg(0), "b.cls": b"0", "b.jpg": jpeg(0)})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"b.cls")] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"):
+        open_data("webdataset", str(tmp_path), 8).read("train")
+
+
+def test_a_member_that_is_no_picture_is_named_when_it_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "train-0.tar", {"a.jpg": b"not really", "a.cls": b"0"})
+    images = open_data("webdataset", str(tmp_path), 8).read("train")
+    with pytest.raises(InputError, match=r"train-0\.tar, at byte 512, is no picture that can be read"):
+        images.batch(np.arange(1))
