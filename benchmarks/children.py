@@ -50,7 +50,8 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     task.prepare()
-    (training, validation), recipe, size = task.images, task.recipe, architecture.resolution
+    (training, validation), recipe, architecture = task.images, task.recipe, task.child(architecture)
+    size = architecture.resolution
     network = plainly(build(architecture, bn_momentum=recipe.bn_momentum))
     FlopCountAnalysis(network.eval(), torch.zeros(1, architecture.in_channels, size, size)).total()
     optimizer = recipe.make_optimizer(network)

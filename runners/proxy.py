@@ -1,11 +1,14 @@
 """The proxy task: the cheap training on real images that stands for the full one."""
 
+import dataclasses
 import time
 from typing import Literal
 
 from runners.base import Job, Result
 from runners.recipe import Recipe
 from runners.task import ImageTask, Precision
+from search_space.architecture import Architecture
+from search_space.errors import require
 
 _DEFAULT = Recipe()
 
@@ -27,7 +30,10 @@ class ProxyTask(ImageTask):
         precision: Precision = "auto",
         deterministic: bool = False,  # the same bits each time on a GPU, too; slower
         train_fraction: float = 1.0,  # of the images that are not measured on, the same of every class
+        resolution: int | None = None,  # pixels a side that children see; None: the space's, which cost counts
     ) -> None:
+        require(resolution is None or resolution >= 1, "resolution", resolution, "1 pixel or more")
+        self._resolution = resolution
         super().__init__(
             recipe=recipe,
             data=data,
@@ -42,6 +48,10 @@ class ProxyTask(ImageTask):
             train_fraction=train_fraction,
         )
 
+    def child(self, architecture: Architecture) -> Architecture:
+        """Return what is trained for an architecture: itself, or its like that takes fewer pixels."""
+        return dataclasses.replace(architecture, resolution=self._resolution or architecture.resolution)
+
     def __call__(self, job: Job) -> Result:
         """Train and measure one child, to its end or until it is hopeless.
 
@@ -51,7 +61,7 @@ class ProxyTask(ImageTask):
         self.prepare()  # threads may have been set since
         images, validation = self.images
         start = time.perf_counter()
-        training = self.begin(job.architecture, job.seed)
+        training = self.begin(self.child(job.architecture), job.seed)
         curve: list[float] = []
         for epoch in range(self.recipe.epochs):
             training.epoch(epoch, images)

@@ -38,6 +38,13 @@ def test_a_child_ends_after_the_epoch_that_leaves_it_without_hope() -> None:
     assert ended.curve == whole[:2]
 
 
+def test_children_may_see_fewer_pixels_than_their_networks_are_made_for() -> None:
+    task = ProxyTask(recipe=QUICK, train_fraction=0.2, resolution=14)
+    small = ProxyTask(recipe=QUICK, train_fraction=0.2)(Job(0, replace(CHILD, resolution=14), seed=1))
+    whole = ProxyTask(recipe=QUICK, train_fraction=0.2)(Job(0, CHILD, seed=1))
+    assert task(Job(0, CHILD, seed=1)).curve == small.curve != whole.curve
+
+
 def test_the_seed_fixes_the_accuracy_bit_for_bit_whatever_ran_before() -> None:
     torch.set_num_threads(2)  # whoever set it, before the data are read or after
     task = ProxyTask(recipe=QUICK)
