@@ -6,7 +6,8 @@ Both train the same random networks with CONFIG's proxy task, two at a time on o
 turns: from the start of Python to the last accuracy, with whatever a trial needs. A trial of the plain loop imports
 torch, reads the data, builds the network, counts its FLOPs with fvcore, and trains on batches of a DataLoader that
 transforms images one by one, in contiguous float32, with `.item()` in every step; then it measures, likewise. Ours is
-what a search's runner does. Accuracy is the mean of all networks, its deviation that between seeds.
+what a search's runner does. Accuracy is the mean of all networks, its deviation that between seeds. The last row is
+the limit while torch's own kernels do the work: our children's convolutions, batch norms and matrix products alone.
 """
 
 import json
@@ -84,6 +85,20 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     return right / len(validation)
 
 
+def _kernel_seconds(task: ProxyTask, architecture: Architecture) -> float:
+    """Return the CPU seconds of a child that are spent in torch's kernels."""
+    from benchmarks.training import kernel_seconds
+
+    task.prepare()
+    (images, validation), steps = task.images, 20
+    batch, of_epoch = task.recipe.batches(len(images))
+    training = task.begin(task.child(architecture), 0)
+    training.epoch(0, images.take(np.arange(batch)))
+    stepping = kernel_seconds(lambda: training.epoch(0, images.take(np.arange(steps * batch))))
+    measuring = kernel_seconds(lambda: training.accuracy(validation))
+    return task.recipe.epochs * (stepping / steps * of_epoch + measuring)
+
+
 def _networks(planned: Config, count: int) -> list[Architecture]:
     space, rng = planned.space(), np.random.default_rng(0)
     return [space.decode(space.random(rng)) for _ in range(count)]
@@ -129,10 +144,9 @@ def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, one
     """Let the two take turns, and print what they reached."""
     fixed = ["runner.name=local", f"runner.workers={TOGETHER}", "proxy.threads=1"]
     planned = config.load(config.find(config_file), [*overrides, *fixed])
-    children = _networks(planned, networks)
+    children, task = _networks(planned, networks), planned.evaluate(planned.space())
+    assert isinstance(task, ProxyTask)
     if one:
-        task = planned.evaluate(planned.space())
-        assert isinstance(task, ProxyTask)
         click.echo(json.dumps(_plain(task, children[one[0]], job_seed(one[1], one[0]))))
         return
     arguments = [config_file, *(word for override in overrides for word in ("--set", override))]
@@ -155,6 +169,8 @@ def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, one
         deviation = stdev(run[2] for run in runs) if seeds > 1 else float("nan")
         ratios = f"{hourly / first[0]:.2f}", f"{of_cpu / first[1]:.2f}"
         rows.append([name, f"{hourly:.0f}", ratios[0], f"{of_cpu:.0f}", ratios[1], f"{accuracy:.4f} ± {deviation:.4f}"])
+    least = mean(_kernel_seconds(task, child) for child in children)
+    rows.append(["the kernels of mnas alone", "", "", f"{3600 / least:.0f}", f"{3600 / least / first[1]:.2f}", ""])
     headers = [f"{networks} networks, {seeds} seeds", "children/h", "ratio", "a CPU hour", "ratio", "accuracy"]
     click.echo(tabulate(rows, headers, disable_numparse=True))
 

@@ -7,7 +7,9 @@ a process, in processes of its own that take turns; images per CPU second, the m
 `plain` is what most people write: PIL transforms an image, contiguous float32, `.item()` in every step. `timm-like`
 collates bytes, normalises a batch at once and is channels-last. Each row from `plain` to `mnas` keeps what is above it.
 `plain, 2 threads` is the loop as torch's default would run it here, by the clock. Peak is a 1024² matrix product in
-float32 in the same process; its share counts 6 floating-point operations a multiply-add of a trained image.
+float32 in the same process; its share counts 6 floating-point operations a multiply-add of a trained image. The last
+row is the limit of any loop that leaves them to torch: our loop's convolutions, batch norms and matrix products with
+nothing between them.
 """
 
 import dataclasses
@@ -46,6 +48,7 @@ from search_space.zoo import ZOO
 ROOT = Path(__file__).parent.parent
 DATA = "our data alone"
 OURS = "+ bfloat16 where the CPU is made for it: mnas"
+KERNELS = "the kernels of mnas alone"
 SECONDS = 6.0  # of CPU that a loop trains a child for, once warm
 
 
@@ -196,7 +199,29 @@ LOOPS: dict[str, Make] = {
     "timm-like": lambda a, i, b: _loop(a, i, b, last=True, batched=True, fused=False),
     "plain, 2 threads": lambda a, i, b: _loop(a, i, b, last=False, batched=False, fused=False),
     DATA: _data_alone,
+    KERNELS: lambda a, i, b: LOOPS[OURS](a, i, b),
 }
+
+
+_KERNELS = (
+    "mkldnn_convolution",
+    "convolution_backward",
+    "native_batch_norm",
+    "native_batch_norm_backward",
+    "mm",
+    "addmm",
+)
+
+
+def kernel_seconds(work: Callable[[], object]) -> float:
+    """Return the CPU seconds that some work spends inside torch's convolutions, batch norms and matrix products."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        began, spent = time.perf_counter(), time.process_time()
+        work()
+        busy = (time.process_time() - spent) / (time.perf_counter() - began)  # the profiler's seconds are the clock's
+    return (
+        busy * sum(e.self_cpu_time_total for e in seen.key_averages() if e.key.removeprefix("aten::") in _KERNELS) / 1e6
+    )
 
 
 def _peak() -> float:
@@ -219,6 +244,9 @@ def _measure(name: str, child: str, data: str) -> dict[str, float]:
     images = Cifar10(data).read("train").take(np.arange(2000))
     steps = LOOPS[name](CHILDREN[child], images, 16 if "224" in child else 64)
     next(steps), next(steps)
+    if name == KERNELS:
+        seconds = kernel_seconds(lambda: [next(steps) for _ in range(10)])
+        return {"speed": 10 * next(steps) / seconds, "peak": _peak()}
     began, seen = clock(), 0
     while clock() - began < SECONDS:
         seen += next(steps)

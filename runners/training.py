@@ -75,12 +75,9 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cu
     """
     count, _, height, width = images.shape
     if pad:
-        padded = functional.pad(images, (pad, pad, pad, pad))
-        top, left = torch.randint(0, 2 * pad + 1, (2, count, 1), generator=generator)  # [B, 1] each
-        rows = (top + torch.arange(height)).to(images.device)  # [B, H]
-        columns = (left + torch.arange(width)).to(images.device)  # [B, W]
-        which = torch.arange(count, device=images.device)[:, None, None]
-        images = padded[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        top, left = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(images.device)
+        crops = functional.pad(images, (pad, pad, pad, pad)).unfold(2, height, 1).unfold(3, width, 1)
+        images = crops[torch.arange(count, device=images.device), :, top, left]  # of all crops, one an image
     if flip:
         mirrored = torch.rand(count, generator=generator).to(images.device) < 0.5
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
