@@ -4,7 +4,7 @@
         [--budget 'proxy.recipe.epochs=1 proxy.train_fraction=0.5' …] [--out FOLDER]
 
 The same random genotypes are trained under each budget, a CONFIG with overrides: epochs, part of the data
-(`proxy.train_fraction`), pixels (`proxy.resolution`), channels (`space.width`). The budget that took longest is the
+(`proxy.train_fraction`), pixels (`proxy.resolution_fraction`), channels (`space.width`). The budget that took longest is the
 measure: Spearman's and Kendall's rank correlation with it, and how many of its best quarter are in a budget's best
 quarter. Times are CPU seconds of a child. Figures go to FOLDER/fidelity.json as they come, and a run goes on where one
 before it ended.

@@ -30,10 +30,10 @@ class ProxyTask(ImageTask):
         precision: Precision = "auto",
         deterministic: bool = False,  # the same bits each time on a GPU, too; slower
         train_fraction: float = 1.0,  # of the images that are not measured on, the same of every class
-        resolution: int | None = None,  # pixels a side that children see; None: the space's, which cost counts
+        resolution_fraction: float = 1.0,  # of their networks' pixels a side that children see; cost counts them all
     ) -> None:
-        require(resolution is None or resolution >= 1, "resolution", resolution, "1 pixel or more")
-        self._resolution = resolution
+        require(0 < resolution_fraction <= 1, "resolution_fraction", resolution_fraction, "a number above 0, to 1")
+        self._resolution_fraction = resolution_fraction
         super().__init__(
             recipe=recipe,
             data=data,
@@ -50,7 +50,8 @@ class ProxyTask(ImageTask):
 
     def child(self, architecture: Architecture) -> Architecture:
         """Return what is trained for an architecture: itself, or its like that takes fewer pixels."""
-        return dataclasses.replace(architecture, resolution=self._resolution or architecture.resolution)
+        pixels = max(1, round(self._resolution_fraction * architecture.resolution))
+        return dataclasses.replace(architecture, resolution=pixels)
 
     def __call__(self, job: Job) -> Result:
         """Train and measure one child, to its end or until it is hopeless.

@@ -39,7 +39,7 @@ def test_a_child_ends_after_the_epoch_that_leaves_it_without_hope() -> None:
 
 
 def test_children_may_see_fewer_pixels_than_their_networks_are_made_for() -> None:
-    task = ProxyTask(recipe=QUICK, train_fraction=0.2, resolution=14)
+    task = ProxyTask(recipe=QUICK, train_fraction=0.2, resolution_fraction=0.5)
     small = ProxyTask(recipe=QUICK, train_fraction=0.2)(Job(0, replace(CHILD, resolution=14), seed=1))
     whole = ProxyTask(recipe=QUICK, train_fraction=0.2)(Job(0, CHILD, seed=1))
     assert task(Job(0, CHILD, seed=1)).curve == small.curve != whole.curve
