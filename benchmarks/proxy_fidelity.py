@@ -1,15 +1,17 @@
 """How well cheaper proxy tasks rank networks as a longer one does, and what they cost.
 
-    python -m benchmarks.proxy_fidelity CONFIG [--set TABLE.KEY=VALUE …] [--networks 24]
+    python -m benchmarks.proxy_fidelity CONFIG [--set TABLE.KEY=VALUE …] [--networks 24] [--seeds 2]
         [--budget 'proxy.recipe.epochs=1 proxy.train_fraction=0.5' …] [--out FOLDER]
 
 The same random genotypes are trained under each budget, a CONFIG with overrides: epochs, part of the data
-(`proxy.train_fraction`), pixels (`proxy.resolution_fraction`), channels (`space.width`). The budget that took longest is the
-measure: Spearman's and Kendall's rank correlation with it, and how many of its best quarter are in a budget's best
-quarter. Times are CPU seconds of a child. Figures go to FOLDER/fidelity.json as they come, and a run goes on where one
-before it ended.
+(`proxy.train_fraction`), pixels (`proxy.resolution_fraction`), channels (`space.width`). The budget that took longest
+is the measure: Spearman's and Kendall's rank correlation with it, and how many of its best quarter are in a budget's
+best quarter, in the mean over all pairs of different seeds: with the same seed two trainings begin with the same
+weights, and agree better than a search's trials can. Times are CPU seconds of a child. Figures go to
+FOLDER/fidelity.json as they come, and a run goes on where one before it ended.
 """
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -27,31 +29,35 @@ from runners import Job
 from runners.files import replacing
 from search_space.cost import cost
 
-# The longest, the shipped one, and others at about its price: of README's table, for cifar10-cpu.
+# The longest; the shipped one, half of it, and the same CPU seconds spent on whole images: of README's table.
+_WHOLE = "proxy.resolution_fraction=1.0 proxy.recipe.lr=0.1 "
 BUDGETS = (
-    "proxy.recipe.epochs=3 proxy.train_fraction=0.5 proxy.recipe.warmup_epochs=0.5 proxy.recipe.batch_size=64",
+    _WHOLE + "proxy.train_fraction=1.0 proxy.recipe.epochs=2 proxy.recipe.warmup_epochs=0.5 proxy.recipe.batch_size=64 "
+    "proxy.recipe.pad=4 proxy.recipe.weight_decay=5e-4",
     "",
-    "proxy.recipe.batch_size=64",
-    "proxy.recipe.epochs=2 proxy.train_fraction=0.1 proxy.recipe.batch_size=64",
-    "proxy.train_fraction=0.1",
+    "proxy.train_fraction=0.4",
+    _WHOLE + "proxy.train_fraction=0.2 proxy.recipe.batch_size=32 proxy.recipe.pad=2",
 )
 
+Known = dict[str, dict[str, Any]]  # by seed and by the network's number
 
-def _train(path: Path, overrides: list[str], networks: int, known: dict[str, Any], keep: Callable[[], None]) -> None:
+
+def _train(path: Path, overrides: list[str], networks: int, seeds: int, known: Known, keep: Callable[[], None]) -> None:
     """Train what is not known yet."""
     planned = config.load(path, overrides)
     space = planned.space()
     evaluate = planned.evaluate(space)
     evaluate.prepare()
     rng = np.random.default_rng(0)
-    for number in range(networks):
-        genotype = space.random(rng)  # the same in all: no budget changes what a space asks
-        if str(number) in known:
+    genotypes = [space.random(rng) for _ in range(networks)]  # the same in all: no budget changes what a space asks
+    for seed, (number, genotype) in itertools.product(range(seeds), enumerate(genotypes)):
+        of_seed = known.setdefault(str(seed), {})
+        if str(number) in of_seed:
             continue
         architecture = space.decode(genotype)
         began = time.process_time()
-        result = evaluate(Job(number, architecture, job_seed(planned.settings().seed, number)))
-        known[str(number)] = {
+        result = evaluate(Job(number, architecture, job_seed(seed, number)))
+        of_seed[str(number)] = {
             "genotype": genotype,
             "macs": cost(architecture).macs,
             "accuracy": result.accuracy,
@@ -60,37 +66,41 @@ def _train(path: Path, overrides: list[str], networks: int, known: dict[str, Any
         keep()
 
 
-def _table(figures: dict[str, dict[str, Any]]) -> str:
-    frame = {budget: pd.DataFrame(known).T for budget, known in figures.items() if known}
-    accuracy = pd.DataFrame({budget: f.accuracy.astype(float) for budget, f in frame.items()}).dropna()
-    seconds = {budget: float(f.seconds.astype(float).mean()) for budget, f in frame.items()}
+def _column(known: Known, what: str) -> pd.DataFrame:
+    """Return one figure: a row a network, a column a seed."""
+    rows = {seed: {number: each[what] for number, each in networks.items()} for seed, networks in known.items()}
+    return pd.DataFrame(rows).dropna().astype(float)
+
+
+def _agreement(ours: pd.DataFrame, longest: pd.DataFrame) -> list[float]:
+    """Return Spearman's and Kendall's correlation and the share of the best quarter, of different seeds in the mean."""
+    known = ours.index.intersection(longest.index)  # a run that goes on has fewer of one budget
+    ours, longest = ours.loc[known], longest.loc[known]
+    pairs = [(a, b) for a, b in itertools.product(ours, longest) if a != b] or [(a, a) for a in ours]
+    best, found = max(1, len(longest) // 4), []
+    for a, b in pairs:
+        both = len(set(ours[a].nlargest(best).index) & set(longest[b].nlargest(best).index))
+        found.append([ours[a].corr(longest[b], "spearman"), ours[a].corr(longest[b], "kendall"), both / best])
+    return [float(value) for value in np.mean(found, axis=0)]
+
+
+def _table(figures: dict[str, Known]) -> str:
+    accuracy = {budget: _column(known, "accuracy") for budget, known in figures.items()}
+    seconds = {budget: _column(known, "seconds").to_numpy().mean() for budget, known in figures.items()}
     longest = max(seconds, key=lambda budget: seconds[budget])
-    accuracy["MACs alone"] = frame[longest].macs.astype(float)
-    best = max(1, len(accuracy) // 4)
-    top = set(accuracy[longest].nlargest(best).index)
     rows = []
-    for budget in accuracy.columns:
-        spent = seconds.get(budget, 0.0)
-        rows.append(
-            [
-                budget or "as it is",
-                f"{spent:.1f}",
-                f"{spent / seconds[longest]:.2f}",
-                f"{accuracy[budget].corr(accuracy[longest], 'spearman'):.2f}",
-                f"{accuracy[budget].corr(accuracy[longest], 'kendall'):.2f}",
-                f"{len(top & set(accuracy[budget].nlargest(best).index))} of {best}",
-                "" if budget not in seconds else f"{accuracy[budget].mean():.4f}",
-            ]
-        )
-    headers = [
-        f"{len(accuracy)} networks",
-        "CPU s",
-        "of longest",
-        "Spearman",
-        "Kendall",
-        "best quarter",
-        "mean accuracy",
-    ]
+    for budget, ours in accuracy.items():
+        spearman, kendall, quarter = _agreement(ours, accuracy[longest])
+        itself = _agreement(ours, ours)[1]
+        spent, mean = seconds[budget], ours.to_numpy().mean()
+        shown = [f"{spent:.1f}", f"{spent / seconds[longest]:.2f}"]
+        agreeing = [f"{spearman:.2f}", f"{kendall:.2f}", f"{quarter:.0%}", f"{itself:.2f}"]
+        rows.append([budget or "as it is", *shown, *agreeing, f"{mean:.4f}"])
+    macs = _column(figures[longest], "macs").add_suffix(" macs")  # of no seed
+    spearman, kendall, quarter = _agreement(macs, accuracy[longest])
+    rows.append(["MACs alone", "", "", f"{spearman:.2f}", f"{kendall:.2f}", f"{quarter:.0%}", "", ""])
+    sample = f"{len(accuracy[longest])} networks, {len(accuracy[longest].columns)} seeds"
+    headers = [sample, "CPU s", "of longest", "Spearman", "Kendall", "best quarter", "its seeds' Kendall", "accuracy"]
     return tabulate(rows, headers, disable_numparse=True)
 
 
@@ -98,13 +108,14 @@ def _table(figures: dict[str, dict[str, Any]]) -> str:
 @click.argument("config_file", metavar="CONFIG")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Of every budget.")
 @click.option("--networks", default=24, show_default=True)
+@click.option("--seeds", default=2, show_default=True)
 @click.option("--budget", "budgets", multiple=True, default=BUDGETS, help="Overrides, apart by spaces; none: CONFIG.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs/proxy_fidelity"))
-def main(config_file: str, overrides: tuple[str], networks: int, budgets: tuple[str], out: Path) -> None:
+def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, budgets: tuple[str], out: Path) -> None:
     """Train the networks under each budget, and print how well each ranks them."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "fidelity.json"
-    figures: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    figures: dict[str, Known] = json.loads(path.read_text()) if path.exists() else {}
 
     def keep() -> None:
         with replacing(path) as temporary:
@@ -112,7 +123,7 @@ def main(config_file: str, overrides: tuple[str], networks: int, budgets: tuple[
 
     for budget in budgets:
         known = figures.setdefault(budget, {})
-        _train(config.find(config_file), [*overrides, *budget.split()], networks, known, keep)
+        _train(config.find(config_file), [*overrides, *budget.split()], networks, seeds, known, keep)
     click.echo(_table({budget: figures[budget] for budget in budgets}))
 
 
