@@ -90,8 +90,9 @@ def _kernel_seconds(task: ProxyTask, architecture: Architecture) -> float:
     from benchmarks.training import kernel_seconds
 
     task.prepare()
-    (images, validation), steps = task.images, 20
+    images, validation = task.images
     batch, of_epoch = task.recipe.batches(len(images))
+    steps = min(20, of_epoch)
     training = task.begin(task.child(architecture), 0)
     training.epoch(0, images.take(np.arange(batch)))
     stepping = kernel_seconds(lambda: training.epoch(0, images.take(np.arange(steps * batch))))

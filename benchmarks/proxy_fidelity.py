@@ -24,6 +24,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from mnas import config
+from mnas.config import Config
 from mnas.search import job_seed
 from runners import Job
 from runners.files import replacing
@@ -42,9 +43,8 @@ BUDGETS = (
 Known = dict[str, dict[str, Any]]  # by seed and by the network's number
 
 
-def _train(path: Path, overrides: list[str], networks: int, seeds: int, known: Known, keep: Callable[[], None]) -> None:
+def _train(planned: Config, networks: int, seeds: int, known: Known, keep: Callable[[], None]) -> None:
     """Train what is not known yet."""
-    planned = config.load(path, overrides)
     space = planned.space()
     evaluate = planned.evaluate(space)
     evaluate.prepare()
@@ -91,10 +91,10 @@ def _table(figures: dict[str, Known]) -> str:
     rows = []
     for budget, ours in accuracy.items():
         spearman, kendall, quarter = _agreement(ours, accuracy[longest])
-        itself = _agreement(ours, ours)[1]
+        itself = f"{_agreement(ours, ours)[1]:.2f}" if len(ours.columns) > 1 else ""
         spent, mean = seconds[budget], ours.to_numpy().mean()
         shown = [f"{spent:.1f}", f"{spent / seconds[longest]:.2f}"]
-        agreeing = [f"{spearman:.2f}", f"{kendall:.2f}", f"{quarter:.0%}", f"{itself:.2f}"]
+        agreeing = [f"{spearman:.2f}", f"{kendall:.2f}", f"{quarter:.0%}", itself]
         rows.append([budget or "as it is", *shown, *agreeing, f"{mean:.4f}"])
     macs = _column(figures[longest], "macs").add_suffix(" macs")  # of no seed
     spearman, kendall, quarter = _agreement(macs, accuracy[longest])
@@ -115,16 +115,18 @@ def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, bud
     """Train the networks under each budget, and print how well each ranks them."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "fidelity.json"
-    figures: dict[str, Known] = json.loads(path.read_text()) if path.exists() else {}
+    figures: dict[str, Known] = (
+        json.loads(path.read_text()) if path.exists() else {}
+    )  # by a budget's whole configuration
+    plans = {budget: config.load(config.find(config_file), [*overrides, *budget.split()]) for budget in budgets}
 
     def keep() -> None:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(figures, indent=1) + "\n")
 
-    for budget in budgets:
-        known = figures.setdefault(budget, {})
-        _train(config.find(config_file), [*overrides, *budget.split()], networks, seeds, known, keep)
-    click.echo(_table({budget: figures[budget] for budget in budgets}))
+    for planned in plans.values():
+        _train(planned, networks, seeds, figures.setdefault(planned.digest, {}), keep)
+    click.echo(_table({budget: figures[planned.digest] for budget, planned in plans.items()}))
 
 
 if __name__ == "__main__":

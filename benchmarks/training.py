@@ -91,10 +91,10 @@ class PerImage(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = Image.fromarray(self.pixels[index].transpose(1, 2, 0))
+        left, top = np.random.randint(0, 2 * self.pad + 1, 2)
+        image = ImageOps.expand(image, self.pad).crop((left, top, left + image.width, top + image.height))
         if self.size != image.width:
             image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
-        left, top = np.random.randint(0, 2 * self.pad + 1, 2)
-        image = ImageOps.expand(image, self.pad).crop((left, top, left + self.size, top + self.size))
         if self.flip and np.random.rand() < 0.5:
             image = ImageOps.mirror(image)
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)

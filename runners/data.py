@@ -10,18 +10,16 @@ import lzma
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, ClassVar, Literal, Protocol
+from typing import IO, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runners.files import folder
-from runners.images import Bytes, Images, Labels
+from runners.images import Bytes, Images, Labels, Part
 from runners.pictures import ImageFolder
 from runners.shards import Shards
 from search_space.errors import InputError, require, require_known
-
-Part = Literal["train", "test"]
 
 
 class DataSet(Protocol):

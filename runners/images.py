@@ -4,13 +4,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_space.errors import require
 
+Part = Literal["train", "test"]
 Bytes = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 

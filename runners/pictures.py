@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runners.files import folder
-from runners.images import Bytes, Images
+from runners.images import Bytes, Images, Part
 from search_space.errors import InputError
 
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # and nothing else that Pillow knows: EPS would be run by Ghostscript
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
@@ -28,7 +29,7 @@ def decode(file: Path | IO[bytes], size: int, place: str) -> Bytes:
     from PIL import Image
 
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=_FORMATS) as picture:
             picture.draft("RGB", (size, size))  # JPEGs decode at half, a quarter … when large
             width, height = picture.size
             side = min(width, height)
@@ -36,7 +37,7 @@ def decode(file: Path | IO[bytes], size: int, place: str) -> Bytes:
             square = picture.convert("RGB").resize(
                 (size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
             )
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises
         if isinstance(error, OSError) and error.errno:
             raise  # the disk's fault, not the picture's
         raise InputError(f"path: {place} is no picture that can be read ({error})") from None
@@ -73,7 +74,7 @@ class ImageFolder:
         """How many folders `train` has."""
         return len(self._classes)
 
-    def read(self, part: Literal["train", "test"]) -> Images:
+    def read(self, part: Part) -> Images:
         """List one part; the pictures are decoded when they are asked for."""
         root = self._root / part
         if part == "test" and not root.is_dir():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from runners.data import open_data
 from search_space import InputError
@@ -115,6 +116,22 @@ def test_a_file_that_is_no_picture_is_named(folder: Path) -> None:
     images = open_data("imagefolder", str(folder), 32).read("train")
     with pytest.raises(InputError, match=r"cat/0.jpg is no picture that can be read"):
         images.batch(np.arange(3))
+
+
+def test_a_picture_that_would_start_another_program_is_none(folder: Path) -> None:
+    """Pillow has Ghostscript draw PostScript, whatever the file is called."""
+    (folder / "train" / "cat" / "0.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(InputError, match=r"cat/0.jpg is no picture that can be read \(cannot identify"):
+        open_data("imagefolder", str(folder), 32).read("train").batch(np.arange(3))
+
+
+def test_a_picture_whose_text_is_a_bomb_is_named(folder: Path) -> None:
+    """Pillow says so with a ValueError, which would be taken for the network's fault."""
+    notes = PngInfo()
+    notes.add_text("a", "b" * 80_000_000, zip=True)
+    Image.new("RGB", (8, 8)).save(folder / "train" / "cat" / "0.png", pnginfo=notes)
+    with pytest.raises(InputError, match=r"cat/0.png is no picture that can be read"):
+        open_data("imagefolder", str(folder), 32).read("train").batch(np.arange(3))
 
 
 def test_hidden_folders_are_no_classes(folder: Path) -> None:

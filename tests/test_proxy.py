@@ -45,6 +45,11 @@ def test_children_may_see_fewer_pixels_than_their_networks_are_made_for() -> Non
     assert task(Job(0, CHILD, seed=1)).curve == small.curve != whole.curve
 
 
+def test_networks_that_differ_in_pixels_still_do_when_their_children_see_fewer() -> None:
+    task = ProxyTask(recipe=QUICK, resolution_fraction=0.5)  # as in a coefficient search
+    assert [task.child(replace(CHILD, resolution=pixels)).resolution for pixels in (1, 28, 34)] == [1, 14, 17]
+
+
 def test_the_seed_fixes_the_accuracy_bit_for_bit_whatever_ran_before() -> None:
     torch.set_num_threads(2)  # whoever set it, before the data are read or after
     task = ProxyTask(recipe=QUICK)
