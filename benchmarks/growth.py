@@ -49,8 +49,8 @@ def main(config_file: str, overrides: tuple[str], networks: int) -> None:
         seconds += spent
         rows.append([f"{images:,}", f"{np.mean(spent):.1f}", f"{min(spent):.1f} to {max(spent):.1f}"])
     click.echo(tabulate(rows, ["images seen", "CPU s a child", "range"], disable_numparse=True))
-    factors, residual, *_ = np.linalg.lstsq(np.array(terms), np.array(seconds), rcond=None)
-    explained = 1 - residual.item() / (np.var(seconds) * len(seconds))
+    factors = np.linalg.lstsq(np.array(terms), np.array(seconds), rcond=None)[0]
+    explained = 1 - np.var(np.array(seconds) - np.array(terms) @ factors) / np.var(seconds)
     click.echo(
         f"CPU s = {factors[0]:.2f} + images · ({factors[1] * 1e6:.0f} µs + {factors[2] * 1e12:.0f} µs a million MACs)"
         f", R² {explained:.3f}"

@@ -1,4 +1,5 @@
 import gzip
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -48,6 +49,12 @@ def test_children_may_see_fewer_pixels_than_their_networks_are_made_for() -> Non
 def test_networks_that_differ_in_pixels_still_do_when_their_children_see_fewer() -> None:
     task = ProxyTask(recipe=QUICK, resolution_fraction=0.5)  # as in a coefficient search
     assert [task.child(replace(CHILD, resolution=pixels)).resolution for pixels in (1, 28, 34)] == [1, 14, 17]
+
+
+@pytest.mark.parametrize("part", [0.0, -0.5, 1.5, math.nan])
+def test_an_impossible_part_of_the_pixels_is_refused(part: float) -> None:
+    with pytest.raises(InputError, match=r"resolution_fraction: .*; takes a number above 0, to 1"):
+        ProxyTask(resolution_fraction=part)
 
 
 def test_the_seed_fixes_the_accuracy_bit_for_bit_whatever_ran_before() -> None:
