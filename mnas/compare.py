@@ -146,7 +146,8 @@ def plot(found: Sequence[Group], path: Path) -> None:
         common = min(map(len, curves))
         shared = np.array([curve[:common] for curve in curves])
         trials, mean = np.arange(1, common + 1), shared.mean(0)
-        (line,) = axes.plot(trials, mean, lw=1.5, label=f"{group.name} ({len(curves)} seeds)")
+        seeds = "1 seed" if len(curves) == 1 else f"{len(curves)} seeds"
+        (line,) = axes.plot(trials, mean, lw=1.5, label=f"{group.name} ({seeds})")
         if len(curves) > 1:
             spread = shared.std(0, ddof=1)
             axes.fill_between(trials, mean - spread, mean + spread, alpha=0.2, color=line.get_color(), lw=0)
