@@ -115,9 +115,7 @@ def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, bud
     """Train the networks under each budget, and print how well each ranks them."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "fidelity.json"
-    figures: dict[str, Known] = (
-        json.loads(path.read_text()) if path.exists() else {}
-    )  # by a budget's whole configuration
+    figures: dict[str, Known] = json.loads(path.read_text()) if path.exists() else {}  # by configurations' digests
     plans = {budget: config.load(config.find(config_file), [*overrides, *budget.split()]) for budget in budgets}
 
     def keep() -> None:
