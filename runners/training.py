@@ -57,9 +57,10 @@ class Normalise:
     def __call__(self, images: Tensor, size: int) -> Tensor:
         """Map bytes `[B, C, H, W]` to floats `[B, C, size, size]`, channels last in memory."""
         mean, std = (t.to(images.device)[:, None, None] for t in (self.mean, self.std))
+        if images.shape[-1] != size:
+            pixels = images if images.device.type == "cpu" else images.float()  # on a GPU torch can't resize bytes
+            images = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True, align_corners=False)
         floats = images.float().div_(255).sub_(mean).div_(std)
-        if floats.shape[-1] != size:
-            floats = functional.interpolate(floats, (size, size), mode="bilinear", antialias=True, align_corners=False)
         return floats.contiguous(memory_format=torch.channels_last)
 
 
@@ -74,13 +75,13 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cu
         cutout: pixels a side of the square, whose centre is anywhere in the image.
     """
     count, _, height, width = images.shape
-    if pad:
+    if pad or flip:
         top, left = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(images.device)
-        crops = functional.pad(images, (pad, pad, pad, pad)).unfold(2, height, 1).unfold(3, width, 1)
-        images = crops[torch.arange(count, device=images.device), :, top, left]  # of all crops, one an image
-    if flip:
-        mirrored = torch.rand(count, generator=generator).to(images.device) < 0.5
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+        side = torch.randint(0, 2 if flip else 1, (count,), generator=generator).to(images.device)
+        padded = functional.pad(images, (pad, pad, pad, pad))
+        sides = torch.stack((padded, padded.flip(3))) if flip else padded[None]
+        crops = sides.unfold(3, height, 1).unfold(4, width, 1)  # all that there are; one is taken an image
+        images = crops[side, torch.arange(count, device=images.device), :, top, left]
     if cutout:
         top = torch.randint(0, height, (count, 1), generator=generator) - cutout // 2
         left = torch.randint(0, width, (count, 1), generator=generator) - cutout // 2

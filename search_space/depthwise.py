@@ -4,9 +4,12 @@ oneDNN has no kernel of its own for a depthwise convolution's weight gradient wh
 map smaller than the kernel, and falls back to one that took 2.5 to 25 times as long (single layers, batch 64). But the
 gradient of a few columns of the kernel is that of a narrower convolution, over an input that is padded beforehand:
 so it is computed in strips of at most three columns, which oneDNN is fast at. Nor has it one for the input's gradient
-in bfloat16 where the stride is not 1 (40 times as long): that is computed in float32.
+in bfloat16 where the stride is not 1 (40 times as long): with stride 2, every second row and column of it is a
+convolution of stride 1 of the output's gradient, by every second row and column of the kernel; where the map is so
+small that calls count for more than pixels, it is computed in float32.
 """
 
+import itertools
 from typing import Any
 
 import torch
@@ -17,6 +20,7 @@ from search_space.architecture import Padding
 from search_space.padding import pad_same
 
 _STRIP = 3  # columns of the kernel
+_SMALL = 10  # pixels a side
 _LOW = (torch.bfloat16, torch.float16)
 
 
@@ -40,20 +44,36 @@ class _Depthwise(torch.autograd.Function):
         to_x = _to_input(gradient, x, weight, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
         if _needs_strips(x, weight.shape[3]):
             return to_x, _to_weight(gradient, x, weight, ctx.stride, ctx.padding), None, None
-        return to_x, _gradients(gradient, x, weight, ctx.stride, ctx.padding, which=1), None, None
+        return to_x, _gradients(gradient, x, weight, ctx.stride, (ctx.padding, ctx.padding), which=1), None, None
 
 
 def _to_input(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     """Return the gradient with respect to the input."""
     if stride == 1 or x.dtype not in _LOW:
-        return _gradients(gradient, x, weight, stride, padding, which=0)
-    like_x = torch.empty_like(x, dtype=torch.float32)  # only its shape and layout count
-    return _gradients(gradient.float(), like_x, weight.float(), stride, padding, which=0).to(x.dtype)
+        return _gradients(gradient, x, weight, stride, (padding, padding), which=0)
+    if max(x.shape[2:]) <= _SMALL:
+        like_x = torch.empty_like(x, dtype=torch.float32)  # only its shape and layout count
+        exact = _gradients(gradient.float(), like_x, weight.float(), stride, (padding, padding), which=0)
+        return exact.to(x.dtype)
+    kernel = weight.shape[2]
+    reach = [(size - 1) * stride + kernel - padding for size in gradient.shape[2:]]
+    covered = kernel >= stride and reach[0] >= x.shape[2] and reach[1] >= x.shape[3]
+    found = torch.empty_like(x) if covered else torch.zeros_like(x)
+    for row, column in itertools.product(range(min(stride, kernel)), repeat=2):
+        taps = weight[:, :, row::stride, column::stride].flip(2, 3)
+        spread = functional.conv2d(gradient, taps, None, 1, (taps.shape[2] - 1, taps.shape[3] - 1), groups=len(weight))
+        before, top = divmod(row - padding, stride)  # these taps see the padding, then row `top` and every next
+        aside, left = divmod(column - padding, stride)
+        phase = found[:, :, top::stride, left::stride]
+        seen = spread[:, :, -before : phase.shape[2] - before, -aside : phase.shape[3] - aside]
+        phase[:, :, : seen.shape[2], : seen.shape[3]] = seen
+    return found
 
 
 def _to_weight(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     """Return the gradient with respect to the weight, strip by strip."""
     channels, _, height, width = weight.shape
+    above = padding if x.shape[2] < height else 0  # elsewhere oneDNN is as fast where it pads above and below
     span = (gradient.shape[3] - 1) * stride  # between the first and the last place of a column
     strips = []
     for column in range(0, width, _STRIP):
@@ -62,13 +82,16 @@ def _to_weight(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding
         right = span + columns - left - x.shape[3]
         strip = weight.new_zeros(channels, 1, height, columns)
         if min(left, right) > -x.shape[3]:  # else these columns meet nothing but padding
-            seen = functional.pad(x, (left, right, padding, padding))
-            strip = _gradients(gradient, seen, strip, stride, 0, which=1)  # of the strip only its shape counts
+            seen = functional.pad(x, (left, right, above, above))
+            # Of the strip only its shape counts.
+            strip = _gradients(gradient, seen, strip, stride, (padding - above, 0), which=1)
         strips.append(strip)
     return torch.cat(strips, 3)
 
 
-def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, *, which: int) -> Tensor:
+def _gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: tuple[int, int], *, which: int
+) -> Tensor:
     """Return the gradient with respect to the input (0) or the weight (1)."""
     found: Tensor = torch.ops.aten.convolution_backward(
         gradient,
@@ -76,7 +99,7 @@ def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding
         weight,
         None,
         [stride, stride],
-        [padding, padding],
+        list(padding),
         [1, 1],
         False,
         [0, 0],

@@ -56,15 +56,21 @@ def test_the_strips_are_used_where_onednn_has_no_kernel(kernel: int, size: int) 
     assert type(layer.eval()(torch.randn(2, 8, size, size)).grad_fn).__name__ != "_DepthwiseBackward"
 
 
-@pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 1, 8), (3, 2, 9), (3, 2, 2), (5, 1, 8), (5, 2, 8)])
+@settings(deadline=None, max_examples=60)
+@given(
+    kernel=st.sampled_from([1, 3, 5, 7]),
+    stride=st.integers(1, 3),
+    height=st.integers(1, 14),
+    width=st.integers(1, 14),
+)
 def test_gradients_in_bfloat16_are_those_of_float64_as_near_as_bfloat16_goes(
-    kernel: int, stride: int, size: int
+    kernel: int, stride: int, height: int, width: int
 ) -> None:
     torch.manual_seed(0)
     layer = DepthwiseConv2d(6, kernel, stride)
     exact = nn.Conv2d(6, 6, kernel, stride, kernel // 2, groups=6, bias=False).double()
     exact.load_state_dict(layer.state_dict())
-    x = torch.randn(4, 6, size, size).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(4, 6, height, width).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         found = gradients(layer, x)
     assert found[0].dtype == torch.bfloat16
