@@ -6,8 +6,9 @@ Both train the same random networks with CONFIG's proxy task, two at a time on o
 turns: from the start of Python to the last accuracy, with whatever a trial needs. A trial of the plain loop imports
 torch, reads the data, builds the network, counts its FLOPs with fvcore, and trains on batches of a DataLoader that
 transforms images one by one, in contiguous float32, with `.item()` in every step; then it measures, likewise. Ours is
-what a search's runner does. Accuracy is the mean of all networks, its deviation that between seeds. The last row is
-the limit while torch's own kernels do the work: our children's convolutions, batch norms and matrix products alone.
+what a search's runner does, its start included. Accuracy is the mean of all networks, its deviation that between
+seeds. The last row is the limit while torch's own kernels do the work: our children's convolutions, batch norms and
+matrix products alone.
 """
 
 import json
@@ -19,17 +20,20 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean, stdev
+from typing import Any
 
 import click
 import numpy as np
 from tabulate import tabulate
 
 from mnas import config
+from mnas.cli_group import Command
 from mnas.config import Config
 from mnas.search import job_seed
 from runners import Job
 from runners.proxy import ProxyTask
 from search_space import Architecture
+from search_space.errors import InputError, require
 
 TOGETHER = 2
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -50,7 +54,6 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
-    task.prepare()
     (training, validation), recipe, architecture = task.images, task.recipe, task.child(architecture)
     size = architecture.resolution
     network = plainly(build(architecture, bn_momentum=recipe.bn_momentum))
@@ -105,26 +108,37 @@ def _networks(planned: Config, count: int) -> list[Architecture]:
     return [space.decode(space.random(rng)) for _ in range(count)]
 
 
-def _by_runner(planned: Config, networks: list[Architecture], seed: int) -> list[float]:
-    runner = planned.runner(planned.evaluate(planned.space()), None)
+def _ours(planned: Config, task: ProxyTask, networks: list[Architecture], seed: int) -> list[float]:
+    """Train and measure all children by the configuration's runner; return their accuracies."""
+    runner = planned.runner(task, None)
     for number, network in enumerate(networks):
         runner.submit(Job(number, network, job_seed(seed, number)))
     results = [runner.next() for _ in networks]
     runner.close()
     for result in results:
         if result.failure:
-            raise click.ClickException(f"network {result.trial} failed: {result.failure.message}")
+            raise InputError(f"network {result.trial} failed: {result.failure.message}")
     return [result.accuracy for result in results]
 
 
-def _by_processes(arguments: list[str], networks: list[Architecture], seed: int) -> list[float]:
-    def one(number: int) -> float:
-        command = [sys.executable, "-m", "benchmarks.children", *arguments, "--one", str(number), str(seed)]
-        said = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | _ONE_THREAD)
-        return float(json.loads(said.stdout.splitlines()[-1]))
+def _said(arguments: list[str]) -> Any:
+    """Run this file in a process of its own; return the JSON that it ends with."""
+    command = [sys.executable, "-m", "benchmarks.children", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | _ONE_THREAD)
+    if done.returncode:  # it has said why
+        sys.exit(done.returncode)
+    return json.loads(done.stdout.splitlines()[-1])
 
+
+def _by_runner(arguments: list[str], networks: int, seed: int) -> list[float]:
+    found: list[float] = _said([*arguments, "--ours", str(seed)])
+    return found
+
+
+def _by_processes(arguments: list[str], networks: int, seed: int) -> list[float]:
     with ThreadPoolExecutor(TOGETHER) as pool:
-        return list(pool.map(one, range(len(networks))))
+        asked = [[*arguments, "--one", str(number), str(seed)] for number in range(networks)]
+        return list(pool.map(_said, asked))
 
 
 def _spent() -> float:
@@ -135,31 +149,47 @@ def _spent() -> float:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("config_file", metavar="CONFIG")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE")
-@click.option("--networks", default=6, show_default=True)
-@click.option("--seeds", default=3, show_default=True)
+@click.option("--networks", default=6, type=click.IntRange(1), show_default=True)
+@click.option("--seeds", default=3, type=click.IntRange(1), show_default=True)
 @click.option("--one", nargs=2, type=int, hidden=True, help="Train one network from one seed, plainly, here.")
-def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, one: tuple[int, int] | None) -> None:
+@click.option("--ours", type=int, hidden=True, help="Train all networks from one seed by our runner, from here.")
+def main(
+    config_file: str,
+    overrides: tuple[str],
+    networks: int,
+    seeds: int,
+    one: tuple[int, int] | None,
+    ours: int | None,
+) -> None:
     """Let the two take turns, and print what they reached."""
     fixed = ["runner.name=local", f"runner.workers={TOGETHER}", "proxy.threads=1"]
     planned = config.load(config.find(config_file), [*overrides, *fixed])
     children, task = _networks(planned, networks), planned.evaluate(planned.space())
-    assert isinstance(task, ProxyTask)
+    if not isinstance(task, ProxyTask):
+        raise InputError(f"{config_file}: proxy.name: the plain loop trains on images; takes a configuration that does")
+    for name in ("cutout", "mixup", "ema"):
+        require(
+            not getattr(task.recipe, name), f"proxy.recipe.{name}", getattr(task.recipe, name), "0: not done plainly"
+        )
     if one:
         click.echo(json.dumps(_plain(task, children[one[0]], job_seed(one[1], one[0]))))
         return
-    arguments = [config_file, *(word for override in overrides for word in ("--set", override))]
-    ways: dict[str, Callable[[int], list[float]]] = {
-        "plain loop, a process a trial": lambda seed: _by_processes(arguments, children, seed),
-        "mnas": lambda seed: _by_runner(planned, children, seed),
+    if ours is not None:
+        click.echo(json.dumps(_ours(planned, task, children, ours)))
+        return
+    arguments = [config_file, "--networks", str(networks), *(f"--set={override}" for override in overrides)]
+    ways: dict[str, Callable[[list[str], int, int], list[float]]] = {
+        "plain loop, a process a trial": _by_processes,
+        "mnas": _by_runner,
     }
     figures: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
     for seed in range(seeds):
         for name, way in ways.items():
             began, spent = time.monotonic(), _spent()
-            accuracy = mean(way(seed))
+            accuracy = mean(way(arguments, networks, seed))
             seconds = time.monotonic() - began
             figures[name].append((networks / seconds * 3600, networks / (_spent() - spent) * 3600, accuracy))
             click.echo(f"{name}, seed {seed}: {seconds:.0f} s, accuracy {accuracy:.4f}")

@@ -18,6 +18,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from tabulate import tabulate
 
+from mnas.cli_group import Command
 from search_space.cost import cost
 from search_space.mnasnet import imagenet, small, tiny
 from search_space.network import build
@@ -26,7 +27,7 @@ from search_space.pricing import Pricing
 SPACES = {"mnasnet-tiny": tiny, "mnasnet-small": small, "mnasnet": imagenet}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--networks", default=10, show_default=True, help="Of each space.")
 def main(networks: int) -> None:
     """Price networks both ways, and print the medians."""

@@ -21,6 +21,7 @@ import numpy as np
 from tabulate import tabulate
 
 from mnas import log
+from mnas.cli_group import Command
 from mnas.log import Log, Outcome
 from mnas.recommend import recommend
 from mnas.stopping import LEAST, Forecast, Stopping
@@ -116,7 +117,7 @@ HEADERS = [
 ]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…", type=click.Path(path_type=Path))
 @click.option("--share", "shares", multiple=True, type=float, default=(0.25, 0.5, 0.75), show_default=True)
 def main(runs: tuple[Path, ...], shares: tuple[float, ...]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from mnas import export
+from mnas.cli_group import Command
 from search_space import Architecture
 from search_space.cost import cost
 from search_space.scaling import Factors, scale
@@ -37,7 +38,7 @@ def mobilenet_like(winner: Architecture) -> Architecture:
     return next(network for network in wider if cost(network).macs >= cost(winner).macs)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("-o", "out", type=click.Path(path_type=Path), required=True)
 def main(spec: Path, out: Path) -> None:

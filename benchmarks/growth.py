@@ -14,6 +14,7 @@ import numpy as np
 from tabulate import tabulate
 
 from mnas import config
+from mnas.cli_group import Command
 from mnas.search import job_seed
 from runners import Job
 from runners.proxy import ProxyTask
@@ -22,10 +23,10 @@ from search_space.cost import cost
 PARTS = (0.125, 0.5, 1.0)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("config_file", metavar="CONFIG")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE")
-@click.option("--networks", default=8, show_default=True)
+@click.option("--networks", default=8, type=click.IntRange(1), show_default=True)
 def main(config_file: str, overrides: tuple[str], networks: int) -> None:
     """Train the networks on parts of the images, and print what a child's seconds are made of."""
     path = config.find(config_file)

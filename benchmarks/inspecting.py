@@ -17,6 +17,7 @@ import click
 import numpy as np
 from tabulate import tabulate
 
+from mnas.cli_group import Command
 from mnas.config import Config
 from mnas.journal import NAME
 from mnas.records import Ask, Header, Outcome, to_line
@@ -64,7 +65,7 @@ def _measure(arguments: list[str], rounds: int) -> tuple[float, float, float]:
     return min(walls), min(cpus), peak
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--trials", multiple=True, type=int, default=(1000, 10_000, 100_000), show_default=True)
 @click.option("--rounds", default=3, show_default=True, help="Processes of each kind.")
 def main(trials: tuple[int, ...], rounds: int) -> None:

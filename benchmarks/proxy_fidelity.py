@@ -24,6 +24,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from mnas import config
+from mnas.cli_group import Command
 from mnas.config import Config
 from mnas.search import job_seed
 from runners import Job
@@ -104,11 +105,11 @@ def _table(figures: dict[str, Known]) -> str:
     return tabulate(rows, headers, disable_numparse=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("config_file", metavar="CONFIG")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Of every budget.")
-@click.option("--networks", default=24, show_default=True)
-@click.option("--seeds", default=2, show_default=True)
+@click.option("--networks", default=24, type=click.IntRange(1), show_default=True)
+@click.option("--seeds", default=2, type=click.IntRange(1), show_default=True)
 @click.option("--budget", "budgets", multiple=True, default=BUDGETS, help="Overrides, apart by spaces; none: CONFIG.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs/proxy_fidelity"))
 def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, budgets: tuple[str], out: Path) -> None:

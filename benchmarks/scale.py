@@ -22,6 +22,7 @@ import click
 import numpy as np
 from tabulate import tabulate
 
+from mnas.cli_group import Command
 from mnas.config import Config
 from mnas.log import Log
 from mnas.search import search
@@ -161,7 +162,7 @@ def _alone(task: Any, *arguments: Any) -> Any:
         return pool.apply(task, arguments)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--trials", multiple=True, type=int, default=(1000, 10_000, 100_000), show_default=True)
 @click.option("--logical", multiple=True, type=int, default=(64,), show_default=True, help="Logical workers.")
 def main(trials: tuple[int, ...], logical: tuple[int, ...]) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 from tabulate import tabulate
 
 from controllers import Problem
+from mnas.cli_group import Command
 from mnas.config import Config
 from mnas.recommend import believed
 from runners.files import replacing
@@ -224,10 +225,10 @@ def _evaluations(figures: dict[str, Any]) -> str:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs/search_efficiency"))
-@click.option("--seeds", default=20, show_default=True)
+@click.option("--seeds", default=20, type=click.IntRange(1), show_default=True)
 @click.option("--budget", type=click.Choice(list(map(str, BUDGETS))), default="1000", show_default=True)
 @click.option("--task", "tasks", type=click.Choice(TASKS), multiple=True, default=TASKS)
 @click.option("--window", "windows", type=int, multiple=True, default=(1, 64))

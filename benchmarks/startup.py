@@ -15,6 +15,8 @@ from statistics import median
 import click
 from tabulate import tabulate
 
+from mnas.cli_group import Command
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -24,7 +26,7 @@ def _seconds(arguments: list[str]) -> float:
     return time.perf_counter() - begun
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--rounds", default=7, show_default=True, help="Processes of each kind.")
 def main(rounds: int) -> None:
     """Time the verbs."""

@@ -7,9 +7,9 @@ a process, in processes of its own that take turns; images per CPU second, the m
 `plain` is what most people write: PIL transforms an image, contiguous float32, `.item()` in every step. `timm-like`
 collates bytes, normalises a batch at once and is channels-last. Each row from `plain` to `mnas` keeps what is above it.
 `plain, 2 threads` is the loop as torch's default would run it here, by the clock. Peak is a 1024² matrix product in
-float32 in the same process; its share counts 6 floating-point operations a multiply-add of a trained image. The last
-row is the limit of any loop that leaves them to torch: our loop's convolutions, batch norms and matrix products with
-nothing between them.
+float32 in the same process, of both cores where both are used; its share counts 6 floating-point operations a
+multiply-add of a trained image. The last row is the limit of any loop that leaves them to torch: our loop's
+convolutions, batch norms and matrix products with nothing between them.
 """
 
 import dataclasses
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from mnas.cli_group import Command
 from runners.data import Cifar10
 from runners.images import Images
 from runners.memory import keep_freed
@@ -52,13 +53,13 @@ KERNELS = "the kernels of mnas alone"
 SECONDS = 6.0  # of CPU that a loop trains a child for, once warm
 
 
-def _small(stages: str, stem: int = 16, head: int = 640) -> Architecture:
+def _small(stages: str) -> Architecture:
     parsed = tuple(map(Stage.parse, stages.split()))
     return dataclasses.replace(
         ZOO["efficientnet-b0"],
         stages=parsed,
-        stem_channels=stem,
-        head_channels=head,
+        stem_channels=16,
+        head_channels=640,
         stem_stride=1,
         resolution=32,
         classes=10,
@@ -90,14 +91,14 @@ class PerImage(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = Image.fromarray(self.pixels[index].transpose(1, 2, 0))
+        image = Image.fromarray(self.pixels[index].transpose(1, 2, 0).squeeze())
         left, top = np.random.randint(0, 2 * self.pad + 1, 2)
         image = ImageOps.expand(image, self.pad).crop((left, top, left + image.width, top + image.height))
         if self.size != image.width:
             image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
         if self.flip and np.random.rand() < 0.5:
             image = ImageOps.mirror(image)
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        pixels = torch.from_numpy(np.array(image)).view(image.height, image.width, -1).permute(2, 0, 1)
         if self.floats:
             pixels = (pixels.contiguous().float().div(255) - self.mean) / self.std
         return pixels, int(self.labels[index])
@@ -128,7 +129,9 @@ def _loop(
     if last:
         network.to(memory_format=torch.channels_last)
     normalise, size = Normalise.of(images), architecture.resolution
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, fused=fused)
+    optimizer = Recipe().make_optimizer(network)
+    for group in optimizer.param_groups:
+        group["fused"] = fused
     loader = DataLoader(PerImage(images, normalise, size, floats=not batched), batch, shuffle=True, drop_last=True)
     running = 0.0
     while True:
@@ -198,7 +201,7 @@ LOOPS: dict[str, Make] = {
     OURS: lambda a, i, b: _kept(_ours(a, i, b, precision="bfloat16" if made_for_bfloat16("cpu") else "float32")),
     "timm-like": lambda a, i, b: _loop(a, i, b, last=True, batched=True, fused=False),
     "plain, 2 threads": lambda a, i, b: _loop(a, i, b, last=False, batched=False, fused=False),
-    DATA: _data_alone,
+    DATA: lambda a, i, b: _kept(_data_alone(a, i, b)),
     KERNELS: lambda a, i, b: LOOPS[OURS](a, i, b),
 }
 
@@ -250,12 +253,12 @@ def _measure(name: str, child: str, data: str) -> dict[str, float]:
     began, seen = clock(), 0
     while clock() - began < SECONDS:
         seen += next(steps)
-    return {"speed": seen / (clock() - began), "peak": _peak() / threads}
+    return {"speed": seen / (clock() - began), "peak": _peak() * threads}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--data", default=str(ROOT.parent / "shared" / "data" / "cifar10"), help="Of CIFAR-10.")
-@click.option("--rounds", default=3, show_default=True)
+@click.option("--rounds", default=3, type=click.IntRange(1), show_default=True)
 @click.option("--child", "children", type=click.Choice(list(CHILDREN)), multiple=True, default=list(CHILDREN))
 @click.option("--only", nargs=2, hidden=True, help="Measure one loop and child, in this process.")
 def main(data: str, rounds: int, children: tuple[str], only: tuple[str, str] | None) -> None:
@@ -265,15 +268,17 @@ def main(data: str, rounds: int, children: tuple[str], only: tuple[str, str] | N
         return
     for child in children:
         found: dict[str, list[float]] = {name: [] for name in LOOPS}
-        peaks = []
+        peaks: dict[str, list[float]] = {name: [] for name in LOOPS}
         for _ in range(rounds):
             for name in LOOPS:
                 command = [sys.executable, "-m", "benchmarks.training", "--data", data, "--only", name, child]
                 threads = {"OMP_NUM_THREADS": "2" if name.endswith("2 threads") else "1"}
-                done = subprocess.run(command, cwd=ROOT, env=os.environ | threads, check=True, capture_output=True)
+                done = subprocess.run(command, cwd=ROOT, env=os.environ | threads, stdout=subprocess.PIPE)
+                if done.returncode:  # it has said why
+                    sys.exit(done.returncode)
                 measured = json.loads(done.stdout)
                 found[name].append(measured["speed"])
-                peaks.append(measured["peak"])
+                peaks[name].append(measured["peak"])
         plain, timm, macs = median(found["plain"]), median(found["timm-like"]), cost(CHILDREN[child]).macs
         rows = [
             [
@@ -282,7 +287,7 @@ def main(data: str, rounds: int, children: tuple[str], only: tuple[str, str] | N
                 f"{min(speeds):.1f} to {max(speeds):.1f}",
                 f"{median(speeds) / plain:.2f}",
                 f"{median(speeds) / timm:.2f}",
-                f"{median(speeds) * macs * 6e-9 / median(peaks):.0%}",
+                f"{median(speeds) * macs * 6e-9 / median(peaks[name]):.0%}",
             ]
             for name, speeds in found.items()
             if name != DATA

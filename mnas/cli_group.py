@@ -13,7 +13,7 @@ from search_space.errors import printable
 PATH = click.Path(path_type=Path)
 
 
-class Group(click.Group):
+class Command(click.Command):
     """Turns bad input, wherever it is found, into one line and exit code 2."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
@@ -31,6 +31,10 @@ class Group(click.Group):
             sys.exit(130)
         except OSError as error:
             _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+class Group(Command, click.Group):
+    """Does so for all its verbs."""
 
 
 def _fail(message: str) -> NoReturn:

@@ -57,9 +57,10 @@ class Normalise:
     def __call__(self, images: Tensor, size: int) -> Tensor:
         """Map bytes `[B, C, H, W]` to floats `[B, C, size, size]`, channels last in memory."""
         mean, std = (t.to(images.device)[:, None, None] for t in (self.mean, self.std))
-        if images.shape[-1] != size:
+        if images.shape[2:] != (size, size):
             pixels = images if images.device.type == "cpu" else images.float()  # on a GPU torch can't resize bytes
-            images = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True, align_corners=False)
+            shrunk = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True, align_corners=False)
+            images = shrunk.round() if shrunk.is_floating_point() else shrunk
         floats = images.float().div_(255).sub_(mean).div_(std)
         return floats.contiguous(memory_format=torch.channels_last)
 
@@ -75,13 +76,19 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cu
         cutout: pixels a side of the square, whose centre is anywhere in the image.
     """
     count, _, height, width = images.shape
+    sides, image = images[None], torch.arange(count)
+    side = top = left = torch.zeros(count, dtype=torch.int64)
+    if pad:
+        top, left = torch.randint(0, 2 * pad + 1, (2, count), generator=generator)
+        sides = functional.pad(sides, (pad, pad, pad, pad))
+    if flip:
+        side = (torch.rand(count, generator=generator) < 0.5).long()
+        left = torch.where(side > 0, 2 * pad - left, left)
+        sides = torch.cat((sides, sides.flip(4)))
     if pad or flip:
-        top, left = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(images.device)
-        side = torch.randint(0, 2 if flip else 1, (count,), generator=generator).to(images.device)
-        padded = functional.pad(images, (pad, pad, pad, pad))
-        sides = torch.stack((padded, padded.flip(3))) if flip else padded[None]
         crops = sides.unfold(3, height, 1).unfold(4, width, 1)  # all that there are; one is taken an image
-        images = crops[side, torch.arange(count, device=images.device), :, top, left]
+        side, image, top, left = (index.to(images.device) for index in (side, image, top, left))
+        images = crops[side, image, :, top, left]
     if cutout:
         top = torch.randint(0, height, (count, 1), generator=generator) - cutout // 2
         left = torch.randint(0, width, (count, 1), generator=generator) - cutout // 2
