@@ -57,7 +57,8 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     (training, validation), recipe, architecture = task.images, task.recipe, task.child(architecture)
     size = architecture.resolution
     network = plainly(build(architecture, bn_momentum=recipe.bn_momentum))
-    FlopCountAnalysis(network.eval(), torch.zeros(1, architecture.in_channels, size, size)).total()
+    image = torch.zeros(1, architecture.in_channels, size, size)
+    FlopCountAnalysis(network.eval(), image).unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
     optimizer = recipe.make_optimizer(network)
     for group in optimizer.param_groups:
         group["fused"] = False  # torch's default on a CPU

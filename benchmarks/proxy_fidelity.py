@@ -8,7 +8,8 @@ The same random genotypes are trained under each budget, a CONFIG with overrides
 is the measure: Spearman's and Kendall's rank correlation with it, and how many of its best quarter are in a budget's
 best quarter, in the mean over all pairs of different seeds: with the same seed two trainings begin with the same
 weights, and agree better than a search's trials can. Times are CPU seconds of a child. Figures go to
-FOLDER/fidelity.json as they come, and a run goes on where one before it ended.
+FOLDER/fidelity.json as they come, and a run goes on where one before it ended; begin a new folder when the code is
+another. A child that diverges counts as accuracy 0, as in a search.
 """
 
 import itertools
@@ -29,7 +30,9 @@ from mnas.config import Config
 from mnas.search import job_seed
 from runners import Job
 from runners.files import replacing
+from runners.local import attempt
 from search_space.cost import cost
+from search_space.errors import InputError
 
 # The longest; the shipped one, half of it, and the same CPU seconds spent on whole images: of README's table.
 _WHOLE = "proxy.resolution_fraction=1.0 proxy.recipe.lr=0.1 "
@@ -57,7 +60,9 @@ def _train(planned: Config, networks: int, seeds: int, known: Known, keep: Calla
             continue
         architecture = space.decode(genotype)
         began = time.process_time()
-        result = evaluate(Job(number, architecture, job_seed(seed, number)))
+        result = attempt(evaluate, Job(number, architecture, job_seed(seed, number)), "")
+        if result.failure and result.failure.kind != "diverged":
+            raise InputError(f"network {number}: {result.failure.message}")
         of_seed[str(number)] = {
             "genotype": genotype,
             "macs": cost(architecture).macs,
@@ -69,14 +74,18 @@ def _train(planned: Config, networks: int, seeds: int, known: Known, keep: Calla
 
 def _column(known: Known, what: str) -> pd.DataFrame:
     """Return one figure: a row a network, a column a seed."""
-    rows = {seed: {number: each[what] for number, each in networks.items()} for seed, networks in known.items()}
-    return pd.DataFrame(rows).dropna().astype(float)
+    return pd.DataFrame(known).map(lambda each: each[what]).astype(float)
+
+
+def _asked(known: Known, networks: int, seeds: int) -> Known:
+    """Return what was asked for of what is known."""
+    return {
+        str(seed): {str(number): known[str(seed)][str(number)] for number in range(networks)} for seed in range(seeds)
+    }
 
 
 def _agreement(ours: pd.DataFrame, longest: pd.DataFrame) -> list[float]:
     """Return Spearman's and Kendall's correlation and the share of the best quarter, of different seeds in the mean."""
-    known = ours.index.intersection(longest.index)  # a run that goes on has fewer of one budget
-    ours, longest = ours.loc[known], longest.loc[known]
     pairs = [(a, b) for a, b in itertools.product(ours, longest) if a != b] or [(a, a) for a in ours]
     best, found = max(1, len(longest) // 4), []
     for a, b in pairs:
@@ -125,7 +134,7 @@ def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, bud
 
     for planned in plans.values():
         _train(planned, networks, seeds, figures.setdefault(planned.digest, {}), keep)
-    click.echo(_table({budget: figures[planned.digest] for budget, planned in plans.items()}))
+    click.echo(_table({budget: _asked(figures[plan.digest], networks, seeds) for budget, plan in plans.items()}))
 
 
 if __name__ == "__main__":

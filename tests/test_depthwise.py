@@ -1,5 +1,8 @@
 """Gradients of depthwise convolutions, against those of float64."""
 
+import copy
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_space.architecture import Padding
 from search_space.depthwise import DepthwiseConv2d
 from search_space.network import build
 from search_space.zoo import ZOO
@@ -60,16 +64,16 @@ def test_the_strips_are_used_where_onednn_has_no_kernel(kernel: int, size: int) 
 @given(
     kernel=st.sampled_from([1, 3, 5, 7]),
     stride=st.integers(1, 3),
+    padding=st.sampled_from(get_args(Padding)),
     height=st.integers(1, 14),
     width=st.integers(1, 14),
 )
 def test_gradients_in_bfloat16_are_those_of_float64_as_near_as_bfloat16_goes(
-    kernel: int, stride: int, height: int, width: int
+    kernel: int, stride: int, padding: Padding, height: int, width: int
 ) -> None:
     torch.manual_seed(0)
-    layer = DepthwiseConv2d(6, kernel, stride)
-    exact = nn.Conv2d(6, 6, kernel, stride, kernel // 2, groups=6, bias=False).double()
-    exact.load_state_dict(layer.state_dict())
+    layer = DepthwiseConv2d(6, kernel, stride, padding)
+    exact = copy.deepcopy(layer).double()
     x = torch.randn(4, 6, height, width).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         found = gradients(layer, x)
