@@ -63,6 +63,7 @@ def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> N
         ("cifar10-bayesian-0", 77),
         ("cifar10-bayesian-1", 78),
         ("cifar10-ppo-0", 95),
+        ("cifar10-ppo-1", 97),
         ("cifar10-random-0", 74),
         ("cifar10-random-1", 30),
     ],
