@@ -46,7 +46,7 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     from torch.nn import functional
     from torch.utils.data import DataLoader
 
-    from benchmarks.training import PerImage, plainly
+    from benchmarks.plain import PerImage, plainly
     from runners.images import Images
     from runners.training import Normalise
     from search_space.network import build
@@ -131,11 +131,6 @@ def _said(arguments: list[str]) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _by_runner(arguments: list[str], networks: int, seed: int) -> list[float]:
-    found: list[float] = _said([*arguments, "--ours", str(seed)])
-    return found
-
-
 def _by_processes(arguments: list[str], networks: int, seed: int) -> list[float]:
     with ThreadPoolExecutor(TOGETHER) as pool:
         asked = [[*arguments, "--one", str(number), str(seed)] for number in range(networks)]
@@ -182,15 +177,15 @@ def main(
         click.echo(json.dumps(_ours(planned, task, children, ours)))
         return
     arguments = [config_file, "--networks", str(networks), *(f"--set={override}" for override in overrides)]
-    ways: dict[str, Callable[[list[str], int, int], list[float]]] = {
-        "plain loop, a process a trial": _by_processes,
-        "mnas": _by_runner,
+    ways: dict[str, Callable[[int], list[float]]] = {
+        "plain loop, a process a trial": lambda seed: _by_processes(arguments, networks, seed),
+        "mnas": lambda seed: _said([*arguments, "--ours", str(seed)]),
     }
     figures: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
     for seed in range(seeds):
         for name, way in ways.items():
             began, spent = time.monotonic(), _spent()
-            accuracy = mean(way(arguments, networks, seed))
+            accuracy = mean(way(seed))
             seconds = time.monotonic() - began
             figures[name].append((networks / seconds * 3600, networks / (_spent() - spent) * 3600, accuracy))
             click.echo(f"{name}, seed {seed}: {seconds:.0f} s, accuracy {accuracy:.4f}")

@@ -27,12 +27,12 @@ from typing import Literal
 import click
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from tabulate import tabulate
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from benchmarks.plain import PerImage, plainly
 from mnas.cli_group import Command
 from runners.data import Cifar10
 from runners.images import Images
@@ -42,8 +42,7 @@ from runners.task import made_for_bfloat16
 from runners.training import Normalise, Training, augment
 from search_space import Architecture, Stage
 from search_space.cost import cost
-from search_space.depthwise import DepthwiseConv2d
-from search_space.network import ChannelMeans, PixelConv2d, build
+from search_space.network import build
 from search_space.zoo import ZOO
 
 ROOT = Path(__file__).parent.parent
@@ -75,50 +74,6 @@ CHILDREN = {
     "5x5": _small("ds_r1_k5_s1_c8 ir_r3_k5_s2_e6_c16 ir_r3_k5_s2_e6_c24 ir_r4_k5_s1_e6_c32 ir_r3_k5_s2_e6_c48"),
     "b0 at 224": dataclasses.replace(ZOO["efficientnet-b0"], classes=10),
 }
-
-
-class PerImage(Dataset[tuple[Tensor, int]]):
-    """Crop and flip one PIL image at a time; to floats at once, or as bytes that are normalised a batch at a time."""
-
-    def __init__(
-        self, images: Images, normalise: Normalise, size: int, *, pad: int = 4, flip: bool = True, floats: bool
-    ) -> None:
-        self.pixels, self.labels = images.batch(np.arange(len(images)))
-        self.mean, self.std = (t[:, None, None] for t in (normalise.mean, normalise.std))
-        self.size, self.pad, self.flip, self.floats = size, pad, flip, floats
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = Image.fromarray(self.pixels[index].transpose(1, 2, 0).squeeze())
-        left, top = np.random.randint(0, 2 * self.pad + 1, 2)
-        image = ImageOps.expand(image, self.pad).crop((left, top, left + image.width, top + image.height))
-        if self.size != image.width:
-            image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
-        if self.flip and np.random.rand() < 0.5:
-            image = ImageOps.mirror(image)
-        pixels = torch.from_numpy(np.array(image)).view(image.height, image.width, -1).permute(2, 0, 1)
-        if self.floats:
-            pixels = (pixels.contiguous().float().div(255) - self.mean) / self.std
-        return pixels, int(self.labels[index])
-
-
-class _Means(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3), keepdim=True)
-
-
-def plainly(network: nn.Module, *, strips: bool = False) -> nn.Module:
-    """Make the network of torch's own layers, as it is written elsewhere; but for depthwise ones where `strips`."""
-    for layer in list(network.modules()):
-        if isinstance(layer, PixelConv2d) or (isinstance(layer, DepthwiseConv2d) and not strips):
-            layer.__class__ = nn.Conv2d
-        elif isinstance(layer, ChannelMeans):
-            layer.__class__ = _Means
-        elif isinstance(layer, nn.SiLU):
-            layer.inplace = True
-    return network
 
 
 def _loop(

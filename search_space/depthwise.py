@@ -4,9 +4,9 @@ oneDNN has no kernel of its own for a depthwise convolution's weight gradient wh
 map smaller than the kernel, and falls back to one that took 2.5 to 25 times as long (single layers, batch 64). But the
 gradient of a few columns of the kernel is that of a narrower convolution, over an input that is padded beforehand:
 so it is computed in strips of at most three columns, which oneDNN is fast at. Nor has it one for the input's gradient
-in bfloat16 where the stride is not 1 (40 times as long): with stride 2, every second row and column of it is a
-convolution of stride 1 of the output's gradient, by every second row and column of the kernel; where the map is so
-small that calls count for more than pixels, it is computed in float32.
+in bfloat16 where the stride s is not 1 (40 times as long): every s-th row and column of it is a convolution of stride 1
+of the output's gradient, by every s-th row and column of the kernel. Where the map is so small that calls count for
+more than pixels, it is computed in float32 instead.
 """
 
 import itertools
@@ -53,8 +53,8 @@ def _to_input(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding:
         return _gradients(gradient, x, weight, stride, (padding, padding), which=0)
     if max(x.shape[2:]) <= _SMALL:
         like_x = torch.empty_like(x, dtype=torch.float32)  # only its shape and layout count
-        exact = _gradients(gradient.float(), like_x, weight.float(), stride, (padding, padding), which=0)
-        return exact.to(x.dtype)
+        wide = _gradients(gradient.float(), like_x, weight.float(), stride, (padding, padding), which=0)
+        return wide.to(x.dtype)
     kernel = weight.shape[2]
     reach = [(size - 1) * stride + kernel - padding for size in gradient.shape[2:]]
     covered = kernel >= stride and reach[0] >= x.shape[2] and reach[1] >= x.shape[3]
@@ -73,7 +73,7 @@ def _to_input(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding:
 def _to_weight(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     """Return the gradient with respect to the weight, strip by strip."""
     channels, _, height, width = weight.shape
-    above = padding if x.shape[2] < height else 0  # elsewhere oneDNN is as fast where it pads above and below
+    above = padding if x.shape[2] < height else 0  # elsewhere oneDNN itself pads above and below, in less time
     span = (gradient.shape[3] - 1) * stride  # between the first and the last place of a column
     strips = []
     for column in range(0, width, _STRIP):

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from benchmarks import proxy_fidelity
 from tests.conftest import ROOT
 
-NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
+NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py") if path.stem != "plain")  # a part of two
 
 
 @pytest.mark.parametrize("name", NAMES)

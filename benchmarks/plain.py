@@ -1,0 +1,56 @@
+"""What most people write, for the benchmarks to run beside ours: images one by one, and torch's own layers."""
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from runners.images import Images
+from runners.training import Normalise
+from search_space.depthwise import DepthwiseConv2d
+from search_space.network import ChannelMeans, PixelConv2d
+
+
+class PerImage(Dataset[tuple[Tensor, int]]):
+    """Crop and flip one PIL image at a time; to floats at once, or as bytes that are normalised a batch at a time."""
+
+    def __init__(
+        self, images: Images, normalise: Normalise, size: int, *, pad: int = 4, flip: bool = True, floats: bool
+    ) -> None:
+        self.pixels, self.labels = images.batch(np.arange(len(images)))
+        self.mean, self.std = (t[:, None, None] for t in (normalise.mean, normalise.std))
+        self.size, self.pad, self.flip, self.floats = size, pad, flip, floats
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = Image.fromarray(self.pixels[index].transpose(1, 2, 0).squeeze())
+        left, top = np.random.randint(0, 2 * self.pad + 1, 2)
+        image = ImageOps.expand(image, self.pad).crop((left, top, left + image.width, top + image.height))
+        if self.size != image.width:
+            image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        if self.flip and np.random.rand() < 0.5:
+            image = ImageOps.mirror(image)
+        pixels = torch.from_numpy(np.array(image)).view(image.height, image.width, -1).permute(2, 0, 1)
+        if self.floats:
+            pixels = (pixels.contiguous().float().div(255) - self.mean) / self.std
+        return pixels, int(self.labels[index])
+
+
+class _Means(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3), keepdim=True)
+
+
+def plainly(network: nn.Module, *, strips: bool = False) -> nn.Module:
+    """Make the network of torch's own layers, as it is written elsewhere; but for depthwise ones where `strips`."""
+    for layer in list(network.modules()):
+        if isinstance(layer, PixelConv2d) or (isinstance(layer, DepthwiseConv2d) and not strips):
+            layer.__class__ = nn.Conv2d
+        elif isinstance(layer, ChannelMeans):
+            layer.__class__ = _Means
+        elif isinstance(layer, nn.SiLU):
+            layer.inplace = True
+    return network
