@@ -49,7 +49,11 @@ class _Depthwise(torch.autograd.Function):
 
 def _to_input(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     """Return the gradient with respect to the input."""
-    if stride == 1 or x.dtype not in _LOW:
+    if stride == 1:  # it is a convolution itself, which oneDNN is faster at than at what it has for gradients
+        return functional.conv2d(
+            gradient, weight.flip(2, 3), None, 1, weight.shape[2] - 1 - padding, groups=len(weight)
+        )
+    if x.dtype not in _LOW:
         return _gradients(gradient, x, weight, stride, (padding, padding), which=0)
     if max(x.shape[2:]) <= _SMALL:
         like_x = torch.empty_like(x, dtype=torch.float32)  # only its shape and layout count

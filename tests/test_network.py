@@ -9,7 +9,7 @@ from fvcore.nn import FlopCountAnalysis
 from search_space import Architecture, Stage
 from search_space.benchmarks import BENCHMARKS
 from search_space.cost import cost
-from search_space.network import ChannelMeans, SqueezeExcite, build
+from search_space.network import ChannelMeans, PointwiseConv2d, SqueezeExcite, build
 from search_space.scaling import EFFICIENTNET, scale
 from search_space.zoo import ZOO
 from tests import golden
@@ -163,6 +163,27 @@ def test_random_networks_train_one_step_on_every_parameter(name: str) -> None:
 def test_the_gradient_of_a_channels_mean_is_torchs_own() -> None:
     x = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(ChannelMeans(), x)
+
+
+@pytest.mark.parametrize(("height", "width", "linear"), [(1, 1, True), (2, 2, True), (2, 8, True), (5, 4, False)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_pointwise_convolution_trains_a_small_map_as_a_linear_layer(
+    height: int, width: int, linear: bool, bias: bool
+) -> None:
+    torch.manual_seed(0)
+    layer = PointwiseConv2d(6, 10, bias=bias)
+    x = torch.randn(3, 6, height, width).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weigh = torch.randn(3, 10, height, width)
+    trained, evaluated = layer.train()(x), layer.eval()(x)
+    wanted = [x, *layer.parameters()]
+    for ours, theirs in zip(
+        (trained, *torch.autograd.grad(trained, wanted, weigh)),
+        (evaluated, *torch.autograd.grad(evaluated, wanted, weigh)),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+    assert trained.is_contiguous(memory_format=torch.channels_last)
+    assert ("Convolution" not in type(trained.grad_fn).__name__) == linear
 
 
 def test_squeeze_and_excite_trains_what_it_evaluates() -> None:
