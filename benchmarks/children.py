@@ -46,7 +46,7 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     from torch.nn import functional
     from torch.utils.data import DataLoader
 
-    from benchmarks.plain import PerImage, plainly
+    from benchmarks.plain import PerImage, optimizer_of, plainly
     from runners.images import Images
     from runners.training import Normalise
     from search_space.network import build
@@ -59,9 +59,7 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     network = plainly(build(architecture, bn_momentum=recipe.bn_momentum))
     image = torch.zeros(1, architecture.in_channels, size, size)
     FlopCountAnalysis(network.eval(), image).unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
-    optimizer = recipe.make_optimizer(network)
-    for group in optimizer.param_groups:
-        group["fused"] = False  # torch's default on a CPU
+    optimizer = optimizer_of(network, recipe)
     normalise = Normalise.of(training)
 
     def loader(images: Images, *, train: bool) -> "DataLoader[tuple[torch.Tensor, int]]":

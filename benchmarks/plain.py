@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from runners.images import Images
+from runners.recipe import Recipe
 from runners.training import Normalise
 from search_space.depthwise import DepthwiseConv2d
-from search_space.network import ChannelMeans, PixelConv2d
+from search_space.network import ChannelMeans, PointwiseConv2d
 
 
 class PerImage(Dataset[tuple[Tensor, int]]):
@@ -44,10 +45,19 @@ class _Means(nn.Module):
         return x.mean((2, 3), keepdim=True)
 
 
+def optimizer_of(network: nn.Module, recipe: Recipe, *, fused: bool = False) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer of a network, layer by layer; unless `fused` as torch makes it on a CPU."""
+    parameters = list(network.parameters())
+    optimizer = recipe.make_optimizer([p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1])
+    for group in optimizer.param_groups:
+        group["fused"] = fused
+    return optimizer
+
+
 def plainly(network: nn.Module, *, strips: bool = False) -> nn.Module:
     """Make the network of torch's own layers, as it is written elsewhere; but for depthwise ones where `strips`."""
     for layer in list(network.modules()):
-        if isinstance(layer, PixelConv2d) or (isinstance(layer, DepthwiseConv2d) and not strips):
+        if isinstance(layer, PointwiseConv2d) or (isinstance(layer, DepthwiseConv2d) and not strips):
             layer.__class__ = nn.Conv2d
         elif isinstance(layer, ChannelMeans):
             layer.__class__ = _Means

@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from benchmarks.plain import PerImage, plainly
+from benchmarks.plain import PerImage, optimizer_of, plainly
 from mnas.cli_group import Command
 from runners.data import Cifar10
 from runners.images import Images
@@ -84,9 +84,7 @@ def _loop(
     if last:
         network.to(memory_format=torch.channels_last)
     normalise, size = Normalise.of(images), architecture.resolution
-    optimizer = Recipe().make_optimizer(network)
-    for group in optimizer.param_groups:
-        group["fused"] = fused
+    optimizer = optimizer_of(network, Recipe(), fused=fused)
     loader = DataLoader(PerImage(images, normalise, size, floats=not batched), batch, shuffle=True, drop_last=True)
     running = 0.0
     while True:
@@ -113,19 +111,17 @@ def _ours(
     change: Callable[[nn.Module], nn.Module] = lambda network: network,
     precision: Literal["float32", "bfloat16"] = "float32",
 ) -> Iterator[int]:
-    """Train a child by the product's own loop, a step each time it is asked."""
+    """Train a child by the product's own loop, two steps each time it is asked; yield their images."""
     network = change(build(architecture))
     network.to(memory_format=torch.channels_last)
     recipe = Recipe(batch_size=batch, pad=4, flip=True)
     normalise, size = Normalise.of(images), architecture.resolution
     training = Training(network, recipe, normalise=normalise, size=size, seed=0, precision=precision)
     order = np.random.default_rng(0).permutation(len(images))
-    network.train()
-    generator = torch.Generator().manual_seed(0)
     while True:
-        for start in range(0, len(images) - batch + 1, batch):
-            training._step(*images.batch(order[start : start + batch]), generator)
-            yield batch
+        for start in range(0, len(images) - 2 * batch + 1, 2 * batch):
+            training.epoch(0, images.take(order[start : start + 2 * batch]))
+            yield 2 * batch
 
 
 def _kept(steps: Iterator[int]) -> Iterator[int]:
@@ -149,9 +145,9 @@ LOOPS: dict[str, Make] = {
     "plain": lambda a, i, b: _loop(a, i, b, last=False, batched=False, fused=False),
     "+ channels last": lambda a, i, b: _loop(a, i, b, last=True, batched=False, fused=False),
     "+ fused optimizer, no .item()": lambda a, i, b: _loop(a, i, b, last=True, batched=False, fused=True),
-    "+ data a batch at a time": lambda a, i, b: _ours(a, i, b, change=plainly),
+    "+ data a batch, parameters a vector at a time": lambda a, i, b: _ours(a, i, b, change=plainly),
     "+ depthwise gradients in strips": lambda a, i, b: _ours(a, i, b, change=partial(plainly, strips=True)),
-    "+ means, squeeze-excite, SiLU": _ours,
+    "+ means, small maps' pixels as matrices, SiLU": _ours,
     "+ freed memory kept": lambda a, i, b: _kept(_ours(a, i, b)),
     OURS: lambda a, i, b: _kept(_ours(a, i, b, precision="bfloat16" if made_for_bfloat16("cpu") else "float32")),
     "timm-like": lambda a, i, b: _loop(a, i, b, last=True, batched=True, fused=False),

@@ -75,10 +75,8 @@ class Recipe:
         """
         return min(self.ema, (1 + step) / (10 + step))
 
-    def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Return the optimizer of a network's parameters."""
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        spared = [p for p in network.parameters() if p.ndim <= 1]
+    def make_optimizer(self, decayed: list[nn.Parameter], spared: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimizer of parameters with weight decay and of those without."""
         groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": spared, "weight_decay": 0.0}]
         if self.optimizer == "sgd":
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True)

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from runners.base import DivergenceError
 from runners.images import Bytes, Images, Labels, batches
 from runners.recipe import Recipe
+from runners.vector import Vector
 from search_space.errors import InputError, require
 
 _EVALUATION_BATCH = 500
@@ -136,8 +137,11 @@ class Training:
         self._size, self._seed, self._precision, self._readers = size, seed, precision, readers
         self._device = next(network.parameters()).device
         self._rank, self._world = rank_of()
-        self._optimizer = recipe.make_optimizer(network)
         self._average = copy.deepcopy(network) if recipe.ema else None
+        # DistributedDataParallel sums the gradients of the parameters that it was given.
+        self._weights = Vector(network, lambda p: p.ndim > 1, precision if self._world == 1 else "float32")
+        self._others = Vector(network, lambda p: p.ndim <= 1, "float32")
+        self._optimizer = recipe.make_optimizer([self._weights.values], [self._others.values])
         self._forward = DistributedDataParallel(network) if self._world > 1 else network
 
     def epoch(self, number: int, images: Images, tell: Callable[[int], None] | None = None) -> float:
@@ -158,13 +162,14 @@ class Training:
         batch, steps = self._recipe.batches(len(images))
         total = torch.zeros((), device=self._device)
         mine = (order[step * batch + self._rank : (step + 1) * batch : self._world] for step in range(steps))
-        for step, (pixels, labels) in enumerate(batches(images, mine, self._readers)):
-            for group in self._optimizer.param_groups:
-                group["lr"] = self._recipe.lr_at(number + (step + 0.5) / steps)  # mid-step: never 0
-            total += self._step(pixels, labels, generator)
-            self._update_average(number * steps + step)
-            if tell:
-                tell((step + 1) * batch)
+        with self._weights.at_work():
+            for step, (pixels, labels) in enumerate(batches(images, mine, self._readers)):
+                for group in self._optimizer.param_groups:
+                    group["lr"] = self._recipe.lr_at(number + (step + 0.5) / steps)  # mid-step: never 0
+                total += self._step(pixels, labels, generator)
+                self._update_average(number * steps + step)
+                if tell:
+                    tell((step + 1) * batch)
         if self._world > 1:
             distributed.all_reduce(total)
         loss = total.item() / (steps * self._world)
@@ -184,6 +189,7 @@ class Training:
         order, share = partners(len(labels), recipe.mixup, generator) if recipe.mixup else (None, 1.0)
         if order is not None:
             inputs = inputs.lerp(inputs[order.to(self._device)], 1 - share)
+        self._weights.refresh()
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
             logits = self._forward(inputs).float()
         loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
@@ -191,8 +197,9 @@ class Training:
             others = targets[order.to(self._device)]
             other = functional.cross_entropy(logits, others, label_smoothing=recipe.label_smoothing)
             loss = loss.lerp(other, 1 - share)
-        self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self._weights.take_gradient()
+        self._others.take_gradient()
         self._optimizer.step()
         return loss.detach()
 
@@ -253,8 +260,8 @@ class Training:
             InputError: when they are not of this network and recipe.
         """
         # One step with no gradient at all makes the optimizer's state, in its own memory layout.
-        for parameter in self._network.parameters():
-            parameter.grad = torch.zeros_like(parameter)
+        for vector in (self._weights, self._others):
+            vector.values.grad = torch.zeros_like(vector.values)
         self._optimizer.step()
         wanted = self.tensors()
         shapes = {name: tensor.shape for name, tensor in tensors.items()}

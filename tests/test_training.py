@@ -219,7 +219,7 @@ def test_accuracy_counts_every_image_once() -> None:
     class Oracle(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.seen, self.unused = 0, nn.Parameter(torch.zeros(1))
+            self.seen, self.unused = 0, nn.Linear(1, 1)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             right = nn.functional.one_hot(labels[self.seen : self.seen + len(x)], 2)
