@@ -165,6 +165,16 @@ def test_the_gradient_of_a_channels_mean_is_torchs_own() -> None:
     assert torch.autograd.gradcheck(ChannelMeans(), x)
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_the_gradient_of_a_channels_mean_in_bfloat16_has_the_inputs_memory_format(last: bool) -> None:
+    layout = torch.channels_last if last else torch.contiguous_format
+    x = torch.randn(2, 24, 4, 4).bfloat16().contiguous(memory_format=layout).requires_grad_()
+    weigh = torch.arange(48.0).bfloat16().view(2, 24, 1, 1)
+    (found,) = torch.autograd.grad(ChannelMeans()(x), x, weigh)
+    assert torch.equal(found, (weigh / 16).expand(x.shape))
+    assert found.is_contiguous(memory_format=layout)
+
+
 @pytest.mark.parametrize(("height", "width", "linear"), [(1, 1, True), (2, 2, True), (2, 8, True), (5, 4, False)])
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_pointwise_convolution_trains_a_small_map_as_a_linear_layer(
