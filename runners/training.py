@@ -8,7 +8,6 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from runners.base import DivergenceError
 from runners.images import Bytes, Images, Labels, batches
 from runners.recipe import Recipe
-from runners.vector import Vector
+from runners.vector import Computing, vectors
 from search_space.errors import InputError, require
 
 _EVALUATION_BATCH = 500
@@ -130,7 +129,7 @@ class Training:
         normalise: Normalise,
         size: int,
         seed: int,
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: Computing = "float32",
         readers: int = 0,
     ) -> None:
         self._network, self._recipe, self._normalise = network, recipe, normalise
@@ -138,10 +137,10 @@ class Training:
         self._device = next(network.parameters()).device
         self._rank, self._world = rank_of()
         self._average = copy.deepcopy(network) if recipe.ema else None
-        # DistributedDataParallel sums the gradients of the parameters that it was given.
-        self._weights = Vector(network, lambda p: p.ndim > 1, precision if self._world == 1 else "float32")
-        self._others = Vector(network, lambda p: p.ndim <= 1, "float32")
-        self._optimizer = recipe.make_optimizer([self._weights.values], [self._others.values])
+        self._averaged = vectors(self._average) if self._average else ()
+        # DistributedDataParallel sums the gradients of the parameters that it was given, and of no copies.
+        self._vectors = self._weights, others = vectors(network, precision if self._world == 1 else "float32")
+        self._optimizer = recipe.make_optimizer([self._weights.values], [others.values])
         self._forward = DistributedDataParallel(network) if self._world > 1 else network
 
     def epoch(self, number: int, images: Images, tell: Callable[[int], None] | None = None) -> float:
@@ -198,8 +197,8 @@ class Training:
             other = functional.cross_entropy(logits, others, label_smoothing=recipe.label_smoothing)
             loss = loss.lerp(other, 1 - share)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._weights.take_gradient()
-        self._others.take_gradient()
+        for vector in self._vectors:
+            vector.take_gradient()
         self._optimizer.step()
         return loss.detach()
 
@@ -209,8 +208,8 @@ class Training:
         if self._average is None:
             return
         ours, theirs = (
-            [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
-            for network in (self._average, self._network)
+            [*(vector.values for vector in parts), *(b for b in network.buffers() if b.is_floating_point())]
+            for parts, network in ((self._averaged, self._average), (self._vectors, self._network))
         )
         torch._foreach_lerp_(ours, theirs, 1 - self._recipe.ema_at(step))
 
@@ -260,7 +259,7 @@ class Training:
             InputError: when they are not of this network and recipe.
         """
         # One step with no gradient at all makes the optimizer's state, in its own memory layout.
-        for vector in (self._weights, self._others):
+        for vector in self._vectors:
             vector.values.grad = torch.zeros_like(vector.values)
         self._optimizer.step()
         wanted = self.tensors()

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+Computing = Literal["float32", "bfloat16"]
+
 
 class Vector:
     """Some of a network's parameters, which become views of one vector, and what they are trained by.
@@ -21,9 +23,7 @@ class Vector:
         precision: that a step computes with.
     """
 
-    def __init__(
-        self, network: nn.Module, chosen: Callable[[nn.Parameter], bool], precision: Literal["float32", "bfloat16"]
-    ) -> None:
+    def __init__(self, network: nn.Module, chosen: Callable[[nn.Parameter], bool], precision: Computing) -> None:
         self._owners, self._parameters = [], []
         for module in network.modules():
             for name, parameter in module.named_parameters(recurse=False):
@@ -68,6 +68,11 @@ class Vector:
         self.values.grad = _joined([leaf.grad for leaf in self._leaves if leaf.grad is not None]).float()
         for leaf in self._leaves:
             leaf.grad = None
+
+
+def vectors(network: nn.Module, precision: Computing = "float32") -> tuple[Vector, Vector]:
+    """Return a network's weights, and its biases and batch norms, which weight decay spares and which stay float32."""
+    return Vector(network, lambda p: p.ndim > 1, precision), Vector(network, lambda p: p.ndim <= 1, "float32")
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:

@@ -129,9 +129,10 @@ def test_the_state_of_another_recipe_or_network_is_refused() -> None:
         training(wider, SHORT).load(done.tensors())
 
 
-def test_bfloat16_learns_too_and_keeps_its_weights_in_float32() -> None:
+@pytest.mark.parametrize("recipe", [SHORT, replace(SHORT, ema=0.9)], ids=["plain", "ema"])
+def test_bfloat16_learns_too_and_keeps_its_weights_in_float32(recipe: Recipe) -> None:
     images, network = squares(200), linear()
-    trained = Training(network, SHORT, normalise=Normalise.of(images), size=8, seed=0, precision="bfloat16")
+    trained = Training(network, recipe, normalise=Normalise.of(images), size=8, seed=0, precision="bfloat16")
     for epoch in range(3):
         trained.epoch(epoch, images)
     assert trained.accuracy(images) > 0.97
