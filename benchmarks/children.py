@@ -7,8 +7,8 @@ turns: from the start of Python to the last accuracy, with whatever a trial need
 torch, reads the data, builds the network, counts its FLOPs with fvcore, and trains on batches of a DataLoader that
 transforms images one by one, in contiguous float32, with `.item()` in every step; then it measures, likewise. Ours is
 what a search's runner does, its start included. Accuracy is the mean of all networks, its deviation that between
-seeds. The last row is the limit of a loop that leaves the same operations to torch: our children's, if it cost nothing
-to call them, to start, to build and to count.
+seeds. The last row is the limit of our way: what torch's operations on numbers take in our children, with nothing
+between them, no start, no building and no counting.
 """
 
 import json
@@ -88,7 +88,7 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
 
 
 def _kernel_seconds(task: ProxyTask, architecture: Architecture) -> float:
-    """Return the CPU seconds of a child that are spent inside torch's operations."""
+    """Return the CPU seconds of a child that are spent inside torch's operations on numbers."""
     from benchmarks.training import kernel_seconds
 
     task.prepare()

@@ -9,7 +9,7 @@ from runners import checkpoint, tensors
 from runners.base import Failure, FailureKind
 from runners.checkpoint import Epoch, Moment, Tell
 from runners.recipe import PAPER, Recipe
-from runners.task import ImageTask, Precision
+from runners.task import AskedPrecision, ImageTask
 from runners.training import rank_of, same_everywhere
 from search_space.architecture import Architecture
 from search_space.errors import InputError, require
@@ -47,7 +47,7 @@ class FullTraining(ImageTask):
         size: int = 224,
         seed: int = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
-        precision: Precision = "auto",
+        precision: AskedPrecision = "auto",
         deterministic: bool = False,
         threads: int = 1,
         readers: int | None = None,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from runners.base import Job, Result
 from runners.recipe import Recipe
-from runners.task import ImageTask, Precision
+from runners.task import AskedPrecision, ImageTask
 from search_space.architecture import Architecture
 from search_space.errors import require
 
@@ -27,7 +27,7 @@ class ProxyTask(ImageTask):
         device: Literal["auto", "cpu", "cuda"] = "auto",
         threads: int = 1,
         readers: int | None = None,
-        precision: Precision = "auto",
+        precision: AskedPrecision = "auto",
         deterministic: bool = False,  # the same bits each time on a GPU, too; slower
         train_fraction: float = 1.0,  # of the images that are not measured on, the same of every class
         resolution_fraction: float = 1.0,  # of their networks' pixels a side that children see; cost counts them all

@@ -15,7 +15,7 @@ from search_space.architecture import Architecture
 from search_space.errors import InputError, require
 from search_space.network import build
 
-Precision = Literal["auto", "float32", "bfloat16"]
+AskedPrecision = Literal["auto", "float32", "bfloat16"]
 
 
 def made_for_bfloat16(device: str) -> bool:
@@ -47,7 +47,7 @@ class ImageTask:
         device: Literal["auto", "cpu", "cuda"],
         threads: int,
         readers: int | None,
-        precision: Precision = "auto",
+        precision: AskedPrecision = "auto",
         deterministic: bool = False,
         train_fraction: float = 1.0,
     ) -> None:

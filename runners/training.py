@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from runners.base import DivergenceError
 from runners.images import Bytes, Images, Labels, batches
 from runners.recipe import Recipe
-from runners.vector import Computing, vectors
+from runners.vector import Precision, vectors
 from search_space.errors import InputError, require
 
 _EVALUATION_BATCH = 500
@@ -112,7 +112,7 @@ class Training:
     epochs done are the whole state.
 
     Args:
-        network: trained in place, on its device; channels last.
+        network: trained in place, on its device; channels last. It has weights and biases, and its output hangs on all.
         recipe: how.
         normalise: from bytes to numbers.
         size: pixels a side that the network takes.
@@ -129,7 +129,7 @@ class Training:
         normalise: Normalise,
         size: int,
         seed: int,
-        precision: Computing = "float32",
+        precision: Precision = "float32",
         readers: int = 0,
     ) -> None:
         self._network, self._recipe, self._normalise = network, recipe, normalise
@@ -137,7 +137,7 @@ class Training:
         self._device = next(network.parameters()).device
         self._rank, self._world = rank_of()
         self._average = copy.deepcopy(network) if recipe.ema else None
-        self._averaged = vectors(self._average) if self._average else ()
+        self._averaged = vectors(self._average) if self._average is not None else ()
         # DistributedDataParallel sums the gradients of the parameters that it was given, and of no copies.
         self._vectors = self._weights, others = vectors(network, precision if self._world == 1 else "float32")
         self._optimizer = recipe.make_optimizer([self._weights.values], [others.values])
@@ -149,7 +149,8 @@ class Training:
         Args:
             number: of the epoch, counted from 0.
             images: what the network learns from.
-            tell: called after each step with the number of images seen in the epoch, by all processes together.
+            tell: called after each step with the number of images seen in the epoch, by all processes together; it
+                must not look at the network, which then has copies of its weights in bfloat16.
 
         Raises:
             DivergenceError: when the loss is not finite.
@@ -188,7 +189,8 @@ class Training:
         order, share = partners(len(labels), recipe.mixup, generator) if recipe.mixup else (None, 1.0)
         if order is not None:
             inputs = inputs.lerp(inputs[order.to(self._device)], 1 - share)
-        self._weights.refresh()
+        for vector in self._vectors:
+            vector.begin_step()
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
             logits = self._forward(inputs).float()
         loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
@@ -243,7 +245,10 @@ class Training:
         return right.sum()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the state by name: `network.…`, `average.…` and, by the parameter's number, `optimizer.…`."""
+        """Return the state by name: `network.…`, `average.…`, the optimizer's of the weights and of all others.
+
+        Those, `optimizer.0.…` and `optimizer.1.…`, are vectors in the order of a channels-last network's memory.
+        """
         found = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         if self._average is not None:
             found |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
@@ -258,14 +263,15 @@ class Training:
         Raises:
             InputError: when they are not of this network and recipe.
         """
-        # One step with no gradient at all makes the optimizer's state, in its own memory layout.
+        # One step with no gradient at all makes the optimizer's state.
         for vector in self._vectors:
             vector.values.grad = torch.zeros_like(vector.values)
         self._optimizer.step()
         wanted = self.tensors()
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         for name in sorted(wanted.keys() ^ tensors.keys()):
-            raise InputError(f"{name} is {'missing' if name in wanted else 'not known'}; written by another recipe")
+            state = "missing" if name in wanted else "not known"
+            raise InputError(f"{name} is {state}; written by another recipe, or version of mnas")
         for name, tensor in wanted.items():
             require(shapes[name] == tensor.shape, name, list(shapes[name]), f"a tensor of shape {list(tensor.shape)}")
             tensor.copy_(tensors[name])

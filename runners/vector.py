@@ -7,23 +7,23 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Computing = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16"]
 
 
 class Vector:
     """Some of a network's parameters, which become views of one vector, and what they are trained by.
 
-    In bfloat16 that is a copy, of which the gradients are taken, so that autocast need not cast each parameter and
-    each gradient for itself: with the optimizer's that was a fifteenth of a small child's step on a CPU. What is
-    computed is the same, but for the last bit where the optimizer's loop ended with a layer and does no more.
+    In bfloat16 a step computes with a copy, and takes the gradients of that, so that autocast need not cast each
+    parameter and each gradient for itself: those casts and the optimizer's calls were a fifteenth of a small child's
+    step on a CPU. The results are the same, but perhaps for a last bit: the optimizer's vectorised loop ends elsewhere.
 
     Args:
         network: its parameters are float32, and are views of `values` from here on.
-        chosen: tells which of them.
+        chosen: tells which of them, one at least; the loss hangs on all of these.
         precision: that a step computes with.
     """
 
-    def __init__(self, network: nn.Module, chosen: Callable[[nn.Parameter], bool], precision: Computing) -> None:
+    def __init__(self, network: nn.Module, chosen: Callable[[nn.Parameter], bool], precision: Precision) -> None:
         self._owners, self._parameters = [], []
         for module in network.modules():
             for name, parameter in module.named_parameters(recurse=False):
@@ -47,7 +47,7 @@ class Vector:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Put what steps compute with in the parameters' place, for as long as nobody else looks at the network."""
+        """Put what steps compute with in the parameters' place: until then the network's state is not to be read."""
         try:
             self._place(self._leaves)
             yield
@@ -58,21 +58,26 @@ class Vector:
         for (module, name), parameter in zip(self._owners, parameters, strict=True):
             setattr(module, name, parameter)
 
-    def refresh(self) -> None:
-        """Bring what a step computes with to the values as they are now."""
+    def begin_step(self) -> None:
+        """Bring what a step computes with to the values as they are now, and forget the last gradients."""
         if self._copy is not None:
             self._copy.copy_(self.values.detach())
-
-    def take_gradient(self) -> None:
-        """Make `values.grad` of the gradients that a backward pass left, and clear those."""
-        self.values.grad = _joined([leaf.grad for leaf in self._leaves if leaf.grad is not None]).float()
         for leaf in self._leaves:
             leaf.grad = None
 
+    def take_gradient(self) -> None:
+        """Make `values.grad` of the gradients that a backward pass left."""
+        self.values.grad = _joined([_gradient(leaf) for leaf in self._leaves]).float()
 
-def vectors(network: nn.Module, precision: Computing = "float32") -> tuple[Vector, Vector]:
+
+def vectors(network: nn.Module, precision: Precision = "float32") -> tuple[Vector, Vector]:
     """Return a network's weights, and its biases and batch norms, which weight decay spares and which stay float32."""
     return Vector(network, lambda p: p.ndim > 1, precision), Vector(network, lambda p: p.ndim <= 1, "float32")
+
+
+def _gradient(leaf: nn.Parameter) -> Tensor:
+    assert leaf.grad is not None, "the loss does not hang on a parameter"
+    return leaf.grad
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:

@@ -3,10 +3,11 @@
 oneDNN has no kernel of its own for a depthwise convolution's weight gradient where the kernel is wider than 3 or the
 map smaller than the kernel, and falls back to one that took 2.5 to 25 times as long (single layers, batch 64). But the
 gradient of a few columns of the kernel is that of a narrower convolution, over an input that is padded beforehand:
-so it is computed in strips of at most three columns, which oneDNN is fast at. Nor has it one for the input's gradient
-in bfloat16 where the stride s is not 1 (40 times as long): every s-th row and column of it is a convolution of stride 1
-of the output's gradient, by every s-th row and column of the kernel. Where the map is so small that calls count for
-more than pixels, it is computed in float32 instead.
+so it is computed in strips of at most three columns, which oneDNN is fast at. The input's gradient is, at stride 1, a
+convolution itself, and computed as one: half the time of oneDNN's kernel for it. It has none in bfloat16 where the
+stride s is not 1 (40 times as long): every s-th row and column of that gradient is a convolution of stride 1 of the
+output's gradient, by every s-th row and column of the kernel. Where the map is so small that calls count for more than
+pixels, it is computed in float32 instead.
 """
 
 import itertools
@@ -49,7 +50,7 @@ class _Depthwise(torch.autograd.Function):
 
 def _to_input(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     """Return the gradient with respect to the input."""
-    if stride == 1:  # it is a convolution itself, which oneDNN is faster at than at what it has for gradients
+    if stride == 1:
         return functional.conv2d(
             gradient, weight.flip(2, 3), None, 1, weight.shape[2] - 1 - padding, groups=len(weight)
         )

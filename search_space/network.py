@@ -35,11 +35,11 @@ class SameConv2d(nn.Conv2d):
 
 
 class _ChannelMeans(torch.autograd.Function):
-    """The mean of each channel, `[N, C, H, W]` to `[N, C, 1, 1]`, whose gradient has the input's memory format.
+    """The mean of each channel, `[N, C, H, W]` to `[N, C, 1, 1]`, whose gradient is not written out channels first.
 
-    torch's own is channels first: where the network is channels-last, that and adding it to the other gradients took a
-    tenth of a child's step. It is written out only in bfloat16 on a CPU: there a sum with a tensor that is spread over
-    the pixels took up to eight times as long as one with its copy.
+    torch's own is: where the network is channels-last, that and adding it to the other gradients took a tenth of a
+    child's step. It is spread over the pixels where it is added; but in bfloat16 on a CPU that takes up to eight times
+    as long as adding its copy, unless the channels are a multiple of 32, and so it is written out as the input lies.
     """
 
     @staticmethod
@@ -81,7 +81,8 @@ class PointwiseConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map `[N, C, H, W]` to `[N, C', H, W]`."""
         pixels = x.shape[2] * x.shape[3]
-        if not self.training or pixels > (_SMALL_MAP if x.device.type == "cpu" else 1):
+        small = _SMALL_MAP if x.device.type == "cpu" else 1  # more was not tried on a GPU
+        if not self.training or pixels > small:
             return super().forward(x)
         return functional.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 

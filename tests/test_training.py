@@ -12,6 +12,7 @@ from runners.base import DivergenceError
 from runners.images import Images
 from runners.recipe import PAPER, Recipe
 from runners.training import Normalise, Training, augment, partners
+from runners.vector import Precision
 from search_space import InputError
 
 
@@ -89,11 +90,12 @@ def test_the_papers_learning_rate_falls_by_3_percent_each_2_4_epochs_after_5_of_
     assert PAPER.lr_at(349.9) == pytest.approx(0.016 * 0.97**145)
 
 
-def test_a_running_average_of_the_weights_is_what_is_measured_and_follows_them() -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_running_average_of_the_weights_is_what_is_measured_and_follows_them(precision: Precision) -> None:
     recipe = Recipe(epochs=1, batch_size=20, lr=0.05, pad=0, ema=0.9)
     network, images = linear(), squares(20)
     before = network[1].weight.detach().clone()
-    trained = training(network, recipe, images=images)
+    trained = Training(network, recipe, normalise=Normalise.of(images), size=8, seed=0, precision=precision)
     trained.epoch(0, images)  # one step
     average = trained.result[1].weight  # type: ignore[index]
     assert average is not network[1].weight
@@ -118,21 +120,39 @@ def test_a_training_that_is_taken_up_again_goes_on_as_if_it_had_not_stopped(reci
     assert all(torch.equal(tensor, second.tensors()[name]) for name, tensor in whole.tensors().items())
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_a_step_left_that_failed_does_not_reach_the_next(precision: Precision) -> None:
+    images, networks = squares(200), (dropping(), dropping())
+    clean, failed = (
+        Training(network, SHORT, normalise=Normalise.of(images), size=8, seed=0, precision=precision)
+        for network in networks
+    )
+
+    def run_out(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        output.register_hook(lambda gradient: torch.empty(2**60))
+
+    hook = networks[1][1].register_forward_hook(run_out)  # type: ignore[index]
+    with pytest.raises(RuntimeError, match="memory"):
+        failed.epoch(0, images)
+    hook.remove()
+    assert clean.epoch(0, images) == failed.epoch(0, images)
+    assert all(map(torch.equal, *(network.parameters() for network in networks)))
+
+
 def test_the_state_of_another_recipe_or_network_is_refused() -> None:
     images = squares(200)
     done = training(linear(), SHORT)
     done.epoch(0, images)
-    with pytest.raises(InputError, match=r"average.1.bias is missing; written by another recipe"):
+    with pytest.raises(InputError, match=r"average.1.bias is missing; written by another recipe, or version of mnas"):
         training(linear(), replace(SHORT, ema=0.9)).load(done.tensors())
     wider = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     with pytest.raises(InputError, match=r"network.1.weight: \[2, 64\]; takes a tensor of shape \[3, 64\]"):
         training(wider, SHORT).load(done.tensors())
 
 
-@pytest.mark.parametrize("recipe", [SHORT, replace(SHORT, ema=0.9)], ids=["plain", "ema"])
-def test_bfloat16_learns_too_and_keeps_its_weights_in_float32(recipe: Recipe) -> None:
+def test_bfloat16_learns_too_and_keeps_its_weights_in_float32() -> None:
     images, network = squares(200), linear()
-    trained = Training(network, recipe, normalise=Normalise.of(images), size=8, seed=0, precision="bfloat16")
+    trained = Training(network, SHORT, normalise=Normalise.of(images), size=8, seed=0, precision="bfloat16")
     for epoch in range(3):
         trained.epoch(epoch, images)
     assert trained.accuracy(images) > 0.97
