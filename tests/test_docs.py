@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mnas import coefficients, config, export, rerank, train
+from mnas import coefficients, config, export, train
 from mnas.config import Config
 from mnas.log import read
 from mnas.recommend import promising
@@ -60,19 +60,18 @@ def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> N
 @pytest.mark.parametrize(
     ("run", "trial"),
     [
-        ("cifar10-bayesian-0", 77),
+        ("cifar10-bayesian-0", 50),
         ("cifar10-bayesian-1", 78),
-        ("cifar10-ppo-0", 95),
-        ("cifar10-ppo-1", 97),
-        ("cifar10-random-0", 74),
+        ("cifar10-ppo-0", 97),
+        ("cifar10-ppo-1", 92),
+        ("cifar10-random-0", 22),
         ("cifar10-random-1", 30),
     ],
 )
 def test_the_journals_of_the_readmes_searches_are_read_and_say_what_it_says(run: str, trial: int) -> None:
     found = read(ROOT / "benchmarks" / "records" / run)
     assert len(found.outcomes) == 100
-    weighed = rerank.under(found, rerank.parse("target=3M,kind=absolute", found.reward))
-    assert promising(weighed, 1)[0].trial == trial
+    assert promising(found, 1)[0].trial == trial
 
 
 def test_the_papers_reward_led_the_readmes_search_far_below_its_target() -> None:
