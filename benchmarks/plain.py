@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from runners.images import Images
 from runners.recipe import Recipe
 from runners.training import Normalise
+from runners.vector import is_weight
 from search_space.depthwise import DepthwiseConv2d
 from search_space.network import ChannelMeans, PointwiseConv2d
 
@@ -48,7 +49,8 @@ class _Means(nn.Module):
 def optimizer_of(network: nn.Module, recipe: Recipe, *, fused: bool = False) -> torch.optim.Optimizer:
     """Return the recipe's optimizer of a network, layer by layer; unless `fused` as torch makes it on a CPU."""
     parameters = list(network.parameters())
-    optimizer = recipe.make_optimizer([p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1])
+    spared = [p for p in parameters if not is_weight(p)]
+    optimizer = recipe.make_optimizer(list(filter(is_weight, parameters)), spared)
     for group in optimizer.param_groups:
         group["fused"] = fused
     return optimizer

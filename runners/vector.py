@@ -70,9 +70,14 @@ class Vector:
         self.values.grad = _joined([_gradient(leaf) for leaf in self._leaves]).float()
 
 
+def is_weight(parameter: nn.Parameter) -> bool:
+    """Say whether weight decay is for a parameter: it spares biases and batch norms."""
+    return parameter.ndim > 1
+
+
 def vectors(network: nn.Module, precision: Precision = "float32") -> tuple[Vector, Vector]:
-    """Return a network's weights, and its biases and batch norms, which weight decay spares and which stay float32."""
-    return Vector(network, lambda p: p.ndim > 1, precision), Vector(network, lambda p: p.ndim <= 1, "float32")
+    """Return a network's weights, and its other parameters, which stay float32."""
+    return Vector(network, is_weight, precision), Vector(network, lambda p: not is_weight(p), "float32")
 
 
 def _gradient(leaf: nn.Parameter) -> Tensor:
