@@ -129,11 +129,14 @@ class DepthwiseConv2d(nn.Conv2d):
             x = pad_same(x, kernel, stride)
         if not self.training or x.device.type != "cpu":
             return super().forward(x)
-        weight = self.weight
+        weight, padding = self.weight, int(self.padding[0])
+        unmet = padding - max(x.shape[2:]) + 1
+        if unmet > 0:  # the kernel's outermost rows and columns meet nothing but padding on so small a map
+            weight, padding = weight[:, :, unmet:-unmet, unmet:-unmet], padding - unmet
         if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:  # which autocast leaves as it is
             low = torch.get_autocast_dtype("cpu")
             x, weight = x.to(low), weight.to(low)
-        if _needs_strips(x, kernel) or (stride > 1 and x.dtype in _LOW):
-            convolved: Tensor = _Depthwise.apply(x, weight, stride, int(self.padding[0]))  # type: ignore[no-untyped-call]
+        if _needs_strips(x, weight.shape[3]) or (stride > 1 and x.dtype in _LOW):
+            convolved: Tensor = _Depthwise.apply(x, weight, stride, padding)  # type: ignore[no-untyped-call]
             return convolved
-        return super().forward(x)
+        return functional.conv2d(x, weight, None, stride, padding, groups=len(weight))
