@@ -99,8 +99,23 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[N, C, H, W]` to the same shape."""
-        gate: Tensor = self.conv_expand(self.act1(self.conv_reduce(self.pool(x))))
-        return x * gate.sigmoid()
+        means: Tensor = self.pool(x)
+        if self.training and x.device.type == "cpu":
+            gate = self._in_float32(means)
+        else:
+            gate = self.conv_expand(self.act1(self.conv_reduce(means)))
+        return x * gate.sigmoid().to(x.dtype)
+
+    def _in_float32(self, means: Tensor) -> Tensor:
+        """Return the gate before its sigmoid: for so small products a CPU takes longer to begin in bfloat16."""
+        wide = torch.promote_types(means.dtype, torch.float32)
+
+        def linear(layer: nn.Conv2d, x: Tensor) -> Tensor:
+            return functional.linear(x, layer.weight.flatten(1).to(wide), layer.bias)
+
+        with torch.autocast("cpu", enabled=False):
+            gate = linear(self.conv_expand, self.act1(linear(self.conv_reduce, means.flatten(1).to(wide))))
+            return gate[:, :, None, None]
 
 
 class ResidualBlock(nn.Sequential):

@@ -1,3 +1,4 @@
+import copy
 import logging
 import warnings
 
@@ -200,3 +201,19 @@ def test_squeeze_and_excite_trains_what_it_evaluates() -> None:
     torch.manual_seed(0)
     se, x = SqueezeExcite(12, 3, "silu"), torch.randn(4, 12, 5, 5)
     assert torch.allclose(se.train()(x), se.eval()(x), atol=1e-6)
+    exact, wide = se.train().double(), x.double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, *_: exact(x), (wide, *exact.parameters()))
+
+
+def test_squeeze_and_excite_in_bfloat16_finds_its_gate_in_float32() -> None:
+    torch.manual_seed(0)
+    se, x = SqueezeExcite(12, 3, "relu").train(), torch.randn(4, 12, 5, 5).bfloat16().requires_grad_()
+    exact = copy.deepcopy(se).double()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = se(x)
+    assert out.dtype == torch.bfloat16
+    weigh, wide = torch.randn(4, 12, 5, 5), x.detach().double().requires_grad_()
+    found = torch.autograd.grad(out, [x, *se.parameters()], weigh.bfloat16())
+    right = torch.autograd.grad(exact(wide), [wide, *exact.parameters()], weigh.double())
+    for ours, theirs in zip(found, right, strict=True):
+        assert (ours - theirs).norm() < 0.01 * theirs.norm()
