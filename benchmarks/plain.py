@@ -28,7 +28,7 @@ class PerImage(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = Image.fromarray(self.pixels[index].transpose(1, 2, 0).squeeze())
+        image = Image.fromarray(self.pixels[index].squeeze())
         left, top = np.random.randint(0, 2 * self.pad + 1, 2)
         image = ImageOps.expand(image, self.pad).crop((left, top, left + image.width, top + image.height))
         if self.size != image.width:

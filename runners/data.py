@@ -85,7 +85,7 @@ class Digits:
         with gzip.open(self._file, "rt") as lines:
             mine = (line for number, line in enumerate(lines) if (number % 5 == 4) == (part == "test"))
             table = np.loadtxt(mine, delimiter=",", dtype=np.uint8)
-        return _images(table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1])
+        return _images(table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1])
 
 
 class Idx:
@@ -102,7 +102,7 @@ class Idx:
         """Read one part: 60,000 images to train, 10,000 to test."""
         stem = "train" if part == "train" else "t10k"
         return _images(
-            self._array(f"{stem}-images-idx3-ubyte", 3)[:, None], self._array(f"{stem}-labels-idx1-ubyte", 1)
+            self._array(f"{stem}-images-idx3-ubyte", 3)[..., None], self._array(f"{stem}-labels-idx1-ubyte", 1)
         )
 
     def _array(self, name: str, dimensions: int) -> Bytes:
@@ -176,7 +176,7 @@ class Cifar10:
             _, _, kind, by_column, raw = content[b"data"].state
             if kind.arguments[0] not in (b"u1", "u1") or by_column:
                 raise ValueError("its data are not bytes, row by row")
-            pixels = np.frombuffer(raw, np.uint8).reshape(-1, 3, 32, 32)
+            pixels = np.frombuffer(raw, np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
             labels = np.asarray(content[b"labels"], np.int64)
         except Exception as error:  # a hostile pickle may raise anything
             raise InputError(f"path: {path} is not a CIFAR-10 batch ({error})") from None

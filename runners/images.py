@@ -20,7 +20,7 @@ class Pixels(Protocol):
     """Something that gives images by index: an array, or files decoded when asked for."""
 
     def __getitem__(self, indices: NDArray[np.int64]) -> Bytes:
-        """Return the images `[B, C, H, W]`."""
+        """Return the images `[B, H, W, C]`."""
         ...
 
 
@@ -36,7 +36,7 @@ class Images:
         return len(self.indices)
 
     def batch(self, positions: NDArray[np.int64]) -> tuple[Bytes, Labels]:
-        """Return images `[B, C, H, W]` and labels `[B]` at positions of 0 to len - 1."""
+        """Return images `[B, H, W, C]` and labels `[B]` at positions of 0 to len - 1."""
         return self.pixels[self.indices[positions]], self.labels[positions]
 
     def take(self, positions: NDArray[np.int64]) -> "Images":

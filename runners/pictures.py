@@ -41,7 +41,7 @@ def decode(file: Path | IO[bytes], size: int, place: str) -> Bytes:
         if isinstance(error, OSError) and error.errno:
             raise  # the disk's fault, not the picture's
         raise InputError(f"path: {place} is no picture that can be read ({error})") from None
-    return np.asarray(square).transpose(2, 0, 1)
+    return np.asarray(square)
 
 
 class _Files:

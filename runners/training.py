@@ -51,7 +51,7 @@ class Normalise:
     def of(cls, images: Images) -> "Normalise":
         """Measure up to 2,000 images, spread over the set."""
         some = np.unique(np.linspace(0, len(images) - 1, 2000).astype(np.int64))
-        pixels = torch.from_numpy(images.batch(some)[0]).float().div_(255)
+        pixels = tensor_of(images.batch(some)[0]).float().div_(255)
         return cls(pixels.mean((0, 2, 3)), pixels.std((0, 2, 3)).clamp_min(1e-3))
 
     def __call__(self, images: Tensor, size: int) -> Tensor:
@@ -76,19 +76,19 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cu
         cutout: pixels a side of the square, whose centre is anywhere in the image.
     """
     count, _, height, width = images.shape
-    sides, image = images[None], torch.arange(count)
+    sides, image = images.permute(0, 2, 3, 1)[None], torch.arange(count)  # [1, B, H, W, C], as they lie in memory
     side = top = left = torch.zeros(count, dtype=torch.int64)
     if pad:
         top, left = torch.randint(0, 2 * pad + 1, (2, count), generator=generator)
-        sides = functional.pad(sides, (pad, pad, pad, pad))
+        sides = functional.pad(sides, (0, 0, pad, pad, pad, pad))
     if flip:
         side = (torch.rand(count, generator=generator) < 0.5).long()
         left = torch.where(side > 0, 2 * pad - left, left)
-        sides = torch.cat((sides, sides.flip(4)))
+        sides = torch.cat((sides, sides.flip(3)))
     if pad or flip:
-        crops = sides.unfold(3, height, 1).unfold(4, width, 1)  # all that there are; one is taken an image
+        crops = sides.unfold(2, height, 1).unfold(3, width, 1)  # all that there are; one is taken an image
         side, image, top, left = (index.to(images.device) for index in (side, image, top, left))
-        images = crops[side, image, :, top, left]
+        images = crops[side, image, top, left]
     if cutout:
         top = torch.randint(0, height, (count, 1), generator=generator) - cutout // 2
         left = torch.randint(0, width, (count, 1), generator=generator) - cutout // 2
@@ -103,6 +103,11 @@ def partners(count: int, alpha: float, generator: torch.Generator) -> tuple[Tens
     """Return with which image of the batch each is mixed, `[B]`, and the share that all keep, of Beta(α, α)."""
     rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))  # torch's beta takes no generator
     return torch.from_numpy(rng.permutation(count)), float(rng.beta(alpha, alpha))
+
+
+def tensor_of(pixels: Bytes) -> Tensor:
+    """View bytes `[B, H, W, C]` as `[B, C, H, W]`, channels last in memory."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 class Training:
@@ -183,7 +188,7 @@ class Training:
         return torch.Generator().manual_seed(int(seed))
 
     def _step(self, pixels: Bytes, labels: Labels, generator: torch.Generator) -> Tensor:
-        recipe, images = self._recipe, torch.from_numpy(pixels).to(self._device)
+        recipe, images = self._recipe, tensor_of(pixels).to(self._device)
         images = augment(images, recipe.pad, recipe.flip, generator, recipe.cutout)
         inputs, targets = self._normalise(images, self._size), torch.from_numpy(labels).to(self._device)
         order, share = partners(len(labels), recipe.mixup, generator) if recipe.mixup else (None, 1.0)
@@ -240,7 +245,7 @@ class Training:
     @torch.inference_mode()
     def _right(self, network: nn.Module, pixels: Bytes, labels: Labels) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
-            logits = network(self._normalise(torch.from_numpy(pixels).to(self._device), self._size))
+            logits = network(self._normalise(tensor_of(pixels).to(self._device), self._size))
         right: Tensor = logits.argmax(1) == torch.from_numpy(labels).to(self._device)
         return right.sum()
 

@@ -64,7 +64,7 @@ def test_the_embedded_digits_are_real_and_balanced() -> None:
     assert np.bincount(train.labels).tolist() == [400] * 10
     assert np.bincount(test.labels).tolist() == [100] * 10
     pixels, _ = train.batch(np.arange(4000))
-    assert pixels.shape == (4000, 1, 28, 28)
+    assert pixels.shape == (4000, 28, 28, 1)
     # MNIST's own mean is 33.3 of 255.
     assert 30 < pixels.mean() < 36
 
@@ -81,14 +81,17 @@ def test_no_digit_is_in_both_parts() -> None:
 def test_idx_files_are_read_zipped_without_their_test_part(fashion: Path) -> None:
     images = open_data("fashion-mnist", str(fashion), 28).read("train")
     pixels, labels = images.batch(np.array([3, 11]))
-    assert pixels.shape == (2, 1, 28, 28)
+    assert pixels.shape == (2, 28, 28, 1)
     assert labels.tolist() == [3, 1]
 
 
 def test_cifar_batches_are_read_plain_and_compressed_without_their_test_part(cifar: Path) -> None:
     images = open_data("cifar10", str(cifar), 32).read("train")
     assert images.labels.tolist() == [1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 9]
-    assert images.batch(np.arange(11))[0].shape == (11, 3, 32, 32)
+    pixels, _ = images.batch(np.arange(11))
+    planes = pickle.loads(cifar_batch([1, 0]))[b"data"][0].reshape(3, 32, 32)  # red, green, blue
+    assert pixels.shape == (11, 32, 32, 3)
+    assert (pixels[0] == planes.transpose(1, 2, 0)).all()
 
 
 def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(cifar: Path, tmp_path: Path) -> None:
@@ -164,9 +167,9 @@ def test_a_folder_of_pictures_is_decoded_to_squares(folder: Path) -> None:
     assert data.classes == 2
     images = data.read("train")
     pixels, labels = images.batch(np.array([0, 9]))
-    assert pixels.shape == (2, 3, 32, 32)
+    assert pixels.shape == (2, 32, 32, 3)
     assert labels.tolist() == [0, 1]
-    assert pixels[0, 0].mean() > 150 > pixels[1, 0].mean()  # cats are red here
+    assert pixels[0, ..., 0].mean() > 150 > pixels[1, ..., 0].mean()  # cats are red here
 
 
 def test_a_published_val_folder_is_the_test_part(folder: Path) -> None:
@@ -205,4 +208,4 @@ def test_a_real_image_folder_is_read(shared: Path) -> None:
     data = open_data("imagefolder", str(shared / "data/trashnet150"), 64)
     images = data.read("train")
     assert (data.classes, len(images)) == (6, 2024)
-    assert images.batch(np.arange(3))[0].shape == (3, 3, 64, 64)
+    assert images.batch(np.arange(3))[0].shape == (3, 64, 64, 3)

@@ -28,7 +28,7 @@ def write_digits(folder: Path, part: str, count: int) -> None:
     digits = open_data("mnist-5k", None, 28).read("train" if part == "train" else "test")
     pixels, labels = digits.batch(np.arange(count) * (len(digits) // count))
     stem = "train" if part == "train" else "t10k"
-    idx(folder / f"{stem}-images-idx3-ubyte.gz", pixels[:, 0])
+    idx(folder / f"{stem}-images-idx3-ubyte.gz", pixels[..., 0])
     idx(folder / f"{stem}-labels-idx1-ubyte.gz", labels.astype(np.uint8))
 
 

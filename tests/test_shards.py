@@ -44,16 +44,16 @@ def shards(tmp_path: Path) -> Path:
 def test_pictures_and_classes_come_in_the_order_of_the_shards(shards: Path) -> None:
     images = open_data("webdataset", str(shards), 8).read("train")
     pixels, labels = images.batch(np.arange(6))
-    assert pixels.shape == (6, 3, 8, 8)
+    assert pixels.shape == (6, 8, 8, 3)
     assert labels.tolist() == [0, 1, 2, 0, 1, 2]
-    assert pixels[:, 0, 4, 4].tolist() == pytest.approx([0, 40, 80, 100, 140, 180], abs=3)
+    assert pixels[:, 4, 4, 0].tolist() == pytest.approx([0, 40, 80, 100, 140, 180], abs=3)
 
 
 def test_pictures_are_read_by_index_in_any_order(shards: Path) -> None:
     images = open_data("webdataset", str(shards), 8).read("train")
     pixels, labels = images.take(np.array([5, 0, 3])).batch(np.array([2, 0]))
     assert labels.tolist() == [0, 2]
-    assert pixels[:, 0, 4, 4].tolist() == pytest.approx([100, 180], abs=3)
+    assert pixels[:, 4, 4, 0].tolist() == pytest.approx([100, 180], abs=3)
 
 
 def test_the_highest_class_says_how_many_there_are(shards: Path) -> None:

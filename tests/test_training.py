@@ -11,7 +11,7 @@ from torch import nn
 from runners.base import DivergenceError
 from runners.images import Images
 from runners.recipe import PAPER, Recipe
-from runners.training import Normalise, Training, augment, partners
+from runners.training import Normalise, Training, augment, partners, tensor_of
 from runners.vector import Precision
 from search_space import InputError
 
@@ -20,9 +20,9 @@ def squares(count: int) -> Images:
     """Images that tell their class by which half is bright: learnable in a few steps."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, count)
-    pixels = rng.integers(0, 60, (count, 1, 8, 8)).astype(np.uint8)
+    pixels = rng.integers(0, 60, (count, 8, 8, 1)).astype(np.uint8)
     for image, label in zip(pixels, labels, strict=True):
-        image[:, :, 4 * label : 4 * label + 4] += 150
+        image[:, 4 * label : 4 * label + 4] += 150
     return Images(pixels, labels, np.arange(count))
 
 
@@ -164,7 +164,7 @@ def test_weight_decay_spares_biases_and_batch_norm() -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.fill_(1.0)
-    dark = Images(np.zeros((20, 1, 8, 8), np.uint8), np.zeros(20, np.int64), np.arange(20))
+    dark = Images(np.zeros((20, 8, 8, 1), np.uint8), np.zeros(20, np.int64), np.arange(20))
     recipe = Recipe(epochs=1, batch_size=20, lr=1e-3, weight_decay=100.0, label_smoothing=0.0, pad=0, warmup_epochs=0)
     training(network, recipe, images=dark).epoch(0, dark)
     # Black images: the first convolution has no gradient but its decay, batch norm's scale none at all.
@@ -222,14 +222,14 @@ def test_mixup_keeps_a_share_of_each_image_and_gives_the_rest_to_one_partner_eac
 
 def test_normalised_images_have_mean_zero_and_deviation_one() -> None:
     images = squares(500)
-    floats = Normalise.of(images)(torch.from_numpy(images.batch(np.arange(500))[0]), 8)
+    floats = Normalise.of(images)(tensor_of(images.batch(np.arange(500))[0]), 8)
     assert floats.mean().item() == pytest.approx(0, abs=0.01)
     assert floats.std().item() == pytest.approx(1, abs=0.01)
 
 
 def test_images_are_resized_to_what_the_network_takes() -> None:
     images = squares(20)
-    floats = Normalise.of(images)(torch.from_numpy(images.batch(np.arange(20))[0]), 12)
+    floats = Normalise.of(images)(tensor_of(images.batch(np.arange(20))[0]), 12)
     assert floats.shape == (20, 1, 12, 12)
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from benchmarks.plain import optimizer_of
 from runners.images import Images
 from runners.recipe import Recipe
-from runners.training import Normalise, Training
+from runners.training import Normalise, Training, tensor_of
 from runners.vector import Precision, vectors
 from search_space import Architecture, Stage
 from search_space.network import build
@@ -30,7 +30,7 @@ def network() -> nn.Module:
 
 def noise(count: int) -> Images:
     rng = np.random.default_rng(0)
-    return Images(rng.integers(0, 256, (count, 1, 8, 8), np.uint8), rng.integers(0, 3, count), np.arange(count))
+    return Images(rng.integers(0, 256, (count, 8, 8, 1), np.uint8), rng.integers(0, 3, count), np.arange(count))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -46,7 +46,7 @@ def test_a_step_is_bit_for_bit_the_one_that_autocast_and_the_optimizer_make_laye
         group["lr"] = RECIPE.lr_at(0.5)
     pixels, labels = images.batch(torch.randperm(20, generator=training._generator(0, 0)).numpy())
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-        logits = theirs.train()(normalise(torch.from_numpy(pixels), 8)).float()
+        logits = theirs.train()(normalise(tensor_of(pixels), 8)).float()
     functional.cross_entropy(logits, torch.from_numpy(labels), label_smoothing=RECIPE.label_smoothing).backward()
     optimizer.step()
     before = network().state_dict()
