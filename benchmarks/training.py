@@ -37,10 +37,10 @@ from benchmarks.plain import PerImage, optimizer_of, plainly
 from mnas.cli_group import Command
 from runners.data import Cifar10
 from runners.images import Images
-from runners.memory import keep_freed
+from runners.memory import allocator, keep_freed
 from runners.recipe import Recipe
 from runners.task import made_for_bfloat16
-from runners.training import Normalise, Training, augment
+from runners.training import Normalise, Training, augment, tensor_of
 from search_space import Architecture, Stage
 from search_space.cost import cost
 from search_space.network import build
@@ -48,6 +48,7 @@ from search_space.zoo import ZOO
 
 ROOT = Path(__file__).parent.parent
 DATA = "our data alone"
+KEPT = "+ freed memory kept, by jemalloc"
 OURS = "+ bfloat16 where the CPU is made for it: mnas"
 KERNELS = "what torch computes for mnas, alone"
 SECONDS = 6.0  # of CPU that a loop trains a child for, once warm
@@ -137,7 +138,7 @@ def _data_alone(architecture: Architecture, images: Images, batch: int) -> Itera
     while True:
         for start in range(0, len(images) - batch + 1, batch):
             pixels, _ = images.batch(order[start : start + batch])
-            normalise(augment(torch.from_numpy(pixels), 4, True, generator), architecture.resolution)
+            normalise(augment(tensor_of(pixels), 4, True, generator), architecture.resolution)
             yield batch
 
 
@@ -149,7 +150,7 @@ LOOPS: dict[str, Make] = {
     "+ data a batch, parameters a vector at a time": lambda a, i, b: _ours(a, i, b, change=plainly),
     "+ depthwise gradients in strips": lambda a, i, b: _ours(a, i, b, change=partial(plainly, strips=True)),
     "+ means, small maps' pixels as matrices, SiLU": _ours,
-    "+ freed memory kept": lambda a, i, b: _kept(_ours(a, i, b)),
+    KEPT: lambda a, i, b: _kept(_ours(a, i, b)),
     OURS: lambda a, i, b: _kept(_ours(a, i, b, precision="bfloat16" if made_for_bfloat16("cpu") else "float32")),
     "timm-like": lambda a, i, b: _loop(a, i, b, last=True, batched=True, fused=False),
     "plain, 2 threads": lambda a, i, b: _loop(a, i, b, last=False, batched=False, fused=False),
@@ -223,7 +224,8 @@ def main(data: str, rounds: int, children: tuple[str], only: tuple[str, str] | N
             for name in LOOPS:
                 command = [sys.executable, "-m", "benchmarks.training", "--data", data, "--only", name, child]
                 threads = {"OMP_NUM_THREADS": "2" if name.endswith("2 threads") else "1"}
-                done = subprocess.run(command, cwd=ROOT, env=os.environ | threads, stdout=subprocess.PIPE)
+                variables = threads | (allocator() if name in (KEPT, OURS, DATA, KERNELS) else {})
+                done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, stdout=subprocess.PIPE)
                 if done.returncode:  # it has said why
                     sys.exit(done.returncode)
                 measured = json.loads(done.stdout)

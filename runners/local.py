@@ -21,6 +21,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from runners.base import DivergenceError, Evaluate, Failure, Job, Result
+from runners.memory import allocator, beginning_with
 from runners.sharing import Shared
 from search_space.errors import InputError, require
 
@@ -184,7 +185,8 @@ class ProcessPool:
         ours, theirs = _SPAWN.Pipe()
         arguments = self._shared, theirs, log, name
         process = _SPAWN.Process(target=_work, args=arguments, name=f"mnas-worker-{name}", daemon=True)
-        process.start()
+        with beginning_with(allocator()):
+            process.start()
         theirs.close()  # so that the pipe ends when the worker does
         return _Worker(process, ours, name)
 

@@ -1,11 +1,20 @@
-"""What a process keeps of the memory that it frees."""
+"""What a process keeps of the memory that it frees, and by which allocator."""
 
+import contextlib
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from runners import Job, Result, Runner
+from runners.local import local
+from runners.memory import allocator, beginning_with
+from runners.ray_runner import RayRunner
 from tests.conftest import ROOT
+from tests.stand_in import Arithmetic
+from tests.test_runners import run
 
 PROGRAM = """
 import sys
@@ -30,3 +39,35 @@ print(held() - before)
 def test_a_training_process_keeps_what_it_frees(how: str, least: float, most: float) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, how], cwd=ROOT, capture_output=True, text=True, check=True)
     assert least < float(done.stdout) < most
+
+
+class Mapped(Arithmetic):
+    """Says whether jemalloc serves its process: accuracy 1."""
+
+    def __call__(self, job: Job) -> Result:
+        return Result(job.trial, float("libjemalloc" in Path("/proc/self/maps").read_text()))
+
+
+@pytest.mark.skipif(not allocator(), reason="ray brings no jemalloc here, or another allocator was chosen")
+@pytest.mark.parametrize("name", ["two workers", "ray"])
+def test_workers_begin_with_the_allocator_that_ray_brings_and_this_process_goes_on_with_its_own(name: str) -> None:
+    before, mapped = dict(os.environ), Mapped()
+    runner: Runner = RayRunner(mapped, address="local", workers=2) if name == "ray" else local(mapped, workers=2)
+    try:
+        assert run(runner, 4) == dict.fromkeys(range(4), (1.0, None))
+    finally:
+        runner.close()
+    assert {name: os.environ.get(name) for name in allocator()} == {name: before.get(name) for name in allocator()}
+
+
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "MALLOC_CONF"])
+def test_an_allocator_that_the_user_chose_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "")
+    assert allocator() == {}
+
+
+def test_what_a_process_begins_with_is_taken_back_even_where_it_fails_to_begin() -> None:
+    with contextlib.suppress(OSError), beginning_with({"MNAS_TEST": "1"}):
+        assert subprocess.check_output(["printenv", "MNAS_TEST"]) == b"1\n"
+        raise OSError("no such program")
+    assert "MNAS_TEST" not in os.environ
