@@ -46,7 +46,8 @@ class _ChannelMeans(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         last = x.is_contiguous(memory_format=torch.channels_last)
         ctx.shape, ctx.format = x.shape, torch.channels_last if last else torch.contiguous_format
-        return x.mean((2, 3), keepdim=True)
+        # On a CPU, channels-last, a half to a third of the time of a mean over two dimensions.
+        return functional.avg_pool2d(x, x.shape[2:]) if x.device.type == "cpu" else x.mean((2, 3), keepdim=True)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
