@@ -11,7 +11,7 @@ from runners.recipe import Recipe
 from runners.training import Normalise
 from runners.vector import is_weight
 from search_space.depthwise import DepthwiseConv2d
-from search_space.network import ChannelMeans, PointwiseConv2d
+from search_space.network import ChannelMeans, PointwiseConv2d, SqueezeExcite
 
 
 class PerImage(Dataset[tuple[Tensor, int]]):
@@ -46,6 +46,12 @@ class _Means(nn.Module):
         return x.mean((2, 3), keepdim=True)
 
 
+class _SqueezeExcite(SqueezeExcite):
+    def forward(self, x: Tensor) -> Tensor:
+        gate: Tensor = self.conv_expand(self.act1(self.conv_reduce(self.pool(x))))
+        return x * gate.sigmoid()
+
+
 def optimizer_of(network: nn.Module, recipe: Recipe, *, fused: bool = False) -> torch.optim.Optimizer:
     """Return the recipe's optimizer of a network, layer by layer; unless `fused` as torch makes it on a CPU."""
     parameters = list(network.parameters())
@@ -63,6 +69,8 @@ def plainly(network: nn.Module, *, strips: bool = False) -> nn.Module:
             layer.__class__ = nn.Conv2d
         elif isinstance(layer, ChannelMeans):
             layer.__class__ = _Means
+        elif isinstance(layer, SqueezeExcite):
+            layer.__class__ = _SqueezeExcite
         elif isinstance(layer, nn.SiLU):
             layer.inplace = True
     return network
