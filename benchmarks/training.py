@@ -48,7 +48,7 @@ from search_space.zoo import ZOO
 
 ROOT = Path(__file__).parent.parent
 DATA = "our data alone"
-KEPT = "+ freed memory kept, by jemalloc"
+KEPT = "+ freed memory kept, by jemalloc where ray brings it"
 OURS = "+ bfloat16 where the CPU is made for it: mnas"
 KERNELS = "what torch computes for mnas, alone"
 SECONDS = 6.0  # of CPU that a loop trains a child for, once warm

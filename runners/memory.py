@@ -31,8 +31,10 @@ def allocator() -> dict[str, str]:
     It is empty where ray brings none, as on macOS, and where the user has chosen an allocator.
     """
     ray = importlib.util.find_spec("ray")  # does not import it
-    library = Path((ray and ray.origin) or "").parent / "core" / "libjemalloc.so"
-    if not library.is_file() or {"LD_PRELOAD", "MALLOC_CONF"} & os.environ.keys():
+    if ray is None or ray.origin is None or {"LD_PRELOAD", "MALLOC_CONF"} & os.environ.keys():
+        return {}
+    library = Path(ray.origin).resolve().parent / "core" / "libjemalloc.so"
+    if not library.is_file() or set(" \t:$") & set(str(library)):  # which the variable's readers take apart
         return {}
     return {"LD_PRELOAD": str(library), "MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1"}
 

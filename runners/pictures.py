@@ -16,7 +16,7 @@ ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
 def decode(file: Path | IO[bytes], size: int, place: str) -> Bytes:
-    """Decode a picture and cut it to its central square: `[3, size, size]`, RGB.
+    """Decode a picture and cut it to its central square: `[size, size, 3]`, RGB.
 
     Args:
         file: what Pillow opens.

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from runners.memory import allocator
 from search_space.errors import InputError
 
 OURS = ("mnas", "search_space", "controllers", "runners")
@@ -39,6 +40,7 @@ def connect(address: str | None, cpus: int) -> bool:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         options |= {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
+        options["runtime_env"] = {"env_vars": allocator()}  # elsewhere nodes have paths of their own
     else:
         _check(address)
         # Our code travels along: a cluster need not have it, and can't have another version of it.

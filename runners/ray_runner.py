@@ -22,7 +22,6 @@ from ray.exceptions import RayActorError, RayError
 
 from runners.base import MACHINE_FAULTS, Evaluate, Failure, FailureKind, Job, Result
 from runners.local import overtime
-from runners.memory import allocator
 from runners.ray_cluster import OURS, connect
 from runners.ray_worker import Actor, Ready, versions
 from search_space.errors import InputError, require
@@ -115,7 +114,7 @@ class RayRunner:
             self._gpus = 1.0 if has_gpus and getattr(self._evaluate, "takes_gpu", True) else 0.0
         # Ray leaves all cards visible to an actor that asked for none, on nodes that come later too.
         bare = self._here and not has_gpus
-        self._environment = allocator() | ({} if self._gpus or bare else {"CUDA_VISIBLE_DEVICES": ""})
+        self._hidden = {} if self._gpus or bare else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
         module = sys.modules[type(self._evaluate).__module__]
         if not self._here and module.__name__.partition(".")[0] not in OURS:
             # The user's own file: the nodes need not have it.
@@ -191,8 +190,8 @@ class RayRunner:
             "max_restarts": 0,
             "max_task_retries": 0,
         }
-        if self._environment:
-            options["runtime_env"] = {"env_vars": self._environment}
+        if self._hidden:
+            options["runtime_env"] = self._hidden
         if self._excluded:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(node.id for node in self._excluded)})"}
         actor: Any = ray.remote(Actor).options(**options).remote(self._evaluate_ref, name, self._logs)

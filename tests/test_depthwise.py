@@ -60,6 +60,20 @@ def test_the_strips_are_used_where_onednn_has_no_kernel(kernel: int, size: int) 
     assert type(layer.eval()(torch.randn(2, 8, size, size)).grad_fn).__name__ != "_DepthwiseBackward"
 
 
+def test_taps_that_meet_only_padding_are_not_trained() -> None:
+    layer = DepthwiseConv2d(8, 5, 1)
+    shapes = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda saved: shapes.append(saved.shape) or saved, lambda saved: saved
+    ):
+        out = layer(torch.randn(2, 8, 2, 2))
+    assert (8, 1, 3, 3) in shapes
+    assert (8, 1, 5, 5) not in shapes
+    out.sum().backward()
+    assert layer.weight.grad is not None
+    assert torch.count_nonzero(layer.weight.grad.sum(0)) == 9
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     kernel=st.sampled_from([1, 3, 5, 7]),

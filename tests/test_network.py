@@ -208,12 +208,21 @@ def test_squeeze_and_excite_trains_what_it_evaluates() -> None:
 def test_squeeze_and_excite_in_bfloat16_finds_its_gate_in_float32() -> None:
     torch.manual_seed(0)
     se, x = SqueezeExcite(12, 3, "relu").train(), torch.randn(4, 12, 5, 5).bfloat16().requires_grad_()
-    exact = copy.deepcopy(se).double()
+    exact, inside = copy.deepcopy(se).double(), []
+    se.act1.register_forward_hook(lambda module, hidden, out: inside.append(out.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         out = se(x)
-    assert out.dtype == torch.bfloat16
+    assert (out.dtype, inside) == (torch.bfloat16, [torch.float32])
     weigh, wide = torch.randn(4, 12, 5, 5), x.detach().double().requires_grad_()
     found = torch.autograd.grad(out, [x, *se.parameters()], weigh.bfloat16())
     right = torch.autograd.grad(exact(wide), [wide, *exact.parameters()], weigh.double())
     for ours, theirs in zip(found, right, strict=True):
         assert (ours - theirs).norm() < 0.01 * theirs.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_squeeze_and_excite_trains_held_in_any_precision(dtype: torch.dtype) -> None:
+    se, x = SqueezeExcite(12, 3, "relu").to(dtype).train(), torch.randn(4, 12, 5, 5, dtype=dtype)
+    out = se(x)
+    out.sum().backward()
+    assert {out.dtype} == {p.grad.dtype for p in se.parameters() if p.grad is not None} == {dtype}
