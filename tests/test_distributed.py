@@ -28,7 +28,7 @@ def test_two_workers_reach_what_one_does_also_when_one_of_them_is_killed(
     spec: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    plan, run = planned(batch_size=64), tmp_path / "run"
+    plan, run = planned(batch_size=64, epochs=4), tmp_path / "run"
     plan.tables["train"]["val_fraction"] = 0.2
     alone = train.begin(plan, [export.read(spec)], tmp_path / "alone", lambda name, moment: None).members[0].record
     running = start("train", spec, "quickstart", "--workers=2", "--run", run, *options(plan))
