@@ -164,6 +164,9 @@ def main(
     children, task = _networks(planned, networks), planned.evaluate(planned.space())
     if not isinstance(task, ProxyTask):
         raise InputError(f"{config_file}: proxy.name: the plain loop trains on images; takes a configuration that does")
+    require(
+        task.recipe.optimizer == "sgd", "proxy.recipe.optimizer", task.recipe.optimizer, "sgd: all that is done plainly"
+    )
     for name in ("cutout", "mixup", "ema"):
         require(
             not getattr(task.recipe, name), f"proxy.recipe.{name}", getattr(task.recipe, name), "0: not done plainly"

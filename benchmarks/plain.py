@@ -52,14 +52,13 @@ class _SqueezeExcite(SqueezeExcite):
         return x * gate.sigmoid()
 
 
-def optimizer_of(network: nn.Module, recipe: Recipe, *, fused: bool = False) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer of a network, layer by layer; unless `fused` as torch makes it on a CPU."""
-    parameters = list(network.parameters())
-    spared = [p for p in parameters if not is_weight(p)]
-    optimizer = recipe.make_optimizer(list(filter(is_weight, parameters)), spared)
-    for group in optimizer.param_groups:
-        group["fused"] = fused
-    return optimizer
+def optimizer_of(network: nn.Module, recipe: Recipe, *, fused: bool = False) -> torch.optim.SGD:
+    """Return the recipe's SGD of a network, layer by layer; unless `fused` as torch makes it on a CPU."""
+    decayed = [p for p in network.parameters() if is_weight(p)]
+    spared = [p for p in network.parameters() if not is_weight(p)]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    momentum = recipe.momentum
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=momentum > 0, fused=fused)
 
 
 def plainly(network: nn.Module, *, strips: bool = False) -> nn.Module:

@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import nn
+from torch import Tensor
 
-from runners.rmsprop import RMSprop
+from runners.optimizers import SGD, Optimizer, RMSprop
 from search_space.errors import require
 
 
@@ -75,12 +74,12 @@ class Recipe:
         """
         return min(self.ema, (1 + step) / (10 + step))
 
-    def make_optimizer(self, decayed: list[nn.Parameter], spared: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimizer of parameters with weight decay and of those without."""
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    def make_optimizer(self, values: Tensor, *, decays: bool) -> Optimizer:
+        """Return what trains a vector of parameters, with weight decay or without."""
+        weight_decay = self.weight_decay if decays else 0.0
         if self.optimizer == "sgd":
-            return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0, fused=True)
-        return RMSprop(groups, lr=self.lr, momentum=self.momentum)
+            return SGD(values, momentum=self.momentum, weight_decay=weight_decay)
+        return RMSprop(values, momentum=self.momentum, weight_decay=weight_decay)
 
 
 # MnasNet §5.1 and EfficientNet §5.2: 0.016 a batch of 256 images, on ImageNet.

@@ -145,7 +145,10 @@ class Training:
         self._averaged = vectors(self._average) if self._average is not None else ()
         # DistributedDataParallel sums the gradients of the parameters that it was given, and of no copies.
         self._vectors = self._weights, others = vectors(network, precision if self._world == 1 else "float32")
-        self._optimizer = recipe.make_optimizer([self._weights.values], [others.values])
+        self._optimizers = [
+            recipe.make_optimizer(self._weights.values, decays=True),
+            recipe.make_optimizer(others.values, decays=False),
+        ]
         self._forward = DistributedDataParallel(network) if self._world > 1 else network
 
     def epoch(self, number: int, images: Images, tell: Callable[[int], None] | None = None) -> float:
@@ -169,9 +172,8 @@ class Training:
         mine = (order[step * batch + self._rank : (step + 1) * batch : self._world] for step in range(steps))
         with self._weights.at_work():
             for step, (pixels, labels) in enumerate(batches(images, mine, self._readers)):
-                for group in self._optimizer.param_groups:
-                    group["lr"] = self._recipe.lr_at(number + (step + 0.5) / steps)  # mid-step: never 0
-                total += self._step(pixels, labels, generator)
+                lr = self._recipe.lr_at(number + (step + 0.5) / steps)  # mid-step: never 0
+                total += self._step(pixels, labels, generator, lr)
                 self._update_average(number * steps + step)
                 if tell:
                     tell((step + 1) * batch)
@@ -187,7 +189,7 @@ class Training:
         seed = np.random.SeedSequence((self._seed, number, stream)).generate_state(1)[0]
         return torch.Generator().manual_seed(int(seed))
 
-    def _step(self, pixels: Bytes, labels: Labels, generator: torch.Generator) -> Tensor:
+    def _step(self, pixels: Bytes, labels: Labels, generator: torch.Generator, lr: float) -> Tensor:
         recipe, images = self._recipe, tensor_of(pixels).to(self._device)
         images = augment(images, recipe.pad, recipe.flip, generator, recipe.cutout)
         inputs, targets = self._normalise(images, self._size), torch.from_numpy(labels).to(self._device)
@@ -204,9 +206,8 @@ class Training:
             other = functional.cross_entropy(logits, others, label_smoothing=recipe.label_smoothing)
             loss = loss.lerp(other, 1 - share)
         loss.backward()  # type: ignore[no-untyped-call]
-        for vector in self._vectors:
-            vector.take_gradient()
-        self._optimizer.step()
+        for vector, optimizer in zip(self._vectors, self._optimizers, strict=True):
+            optimizer.step(vector.gradient(), lr)
         return loss.detach()
 
     @torch.no_grad()
@@ -250,15 +251,15 @@ class Training:
         return right.sum()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the state by name: `network.…`, `average.…`, the optimizer's of the weights and of all others.
+        """Return the state by name: `network.…`, `average.…`, the optimizers' of the weights and of all others.
 
         Those, `optimizer.0.…` and `optimizer.1.…`, are vectors in the order of a channels-last network's memory.
         """
         found = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         if self._average is not None:
             found |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
-        for number, values in self._optimizer.state_dict()["state"].items():
-            found |= {f"optimizer.{number}.{name}": tensor for name, tensor in values.items()}
+        for number, optimizer in enumerate(self._optimizers):
+            found |= {f"optimizer.{number}.{name}": tensor for name, tensor in optimizer.state.items()}
         return found
 
     @torch.no_grad()
@@ -268,10 +269,6 @@ class Training:
         Raises:
             InputError: when they are not of this network and recipe.
         """
-        # One step with no gradient at all makes the optimizer's state.
-        for vector in self._vectors:
-            vector.values.grad = torch.zeros_like(vector.values)
-        self._optimizer.step()
         wanted = self.tensors()
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         for name in sorted(wanted.keys() ^ tensors.keys()):

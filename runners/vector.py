@@ -30,12 +30,12 @@ class Vector:
                 if chosen(parameter):
                     self._owners.append((module, name))
                     self._parameters.append(parameter)
-        self.values = nn.Parameter(_joined([parameter.detach() for parameter in self._parameters]))
-        for parameter, view in zip(self._parameters, self._views(self.values.detach()), strict=True):
+        self.values = _joined([parameter.detach() for parameter in self._parameters])
+        for parameter, view in zip(self._parameters, self._views(self.values), strict=True):
             parameter.data = view
         self._copy, self._leaves = None, self._parameters
         if precision == "bfloat16":
-            self._copy = self.values.detach().bfloat16()
+            self._copy = self.values.bfloat16()
             self._leaves = list(map(nn.Parameter, self._views(self._copy)))
 
     def _views(self, vector: Tensor) -> Iterator[Tensor]:
@@ -61,13 +61,13 @@ class Vector:
     def begin_step(self) -> None:
         """Bring what a step computes with to the values as they are now, and forget the last gradients."""
         if self._copy is not None:
-            self._copy.copy_(self.values.detach())
+            self._copy.copy_(self.values)
         for leaf in self._leaves:
             leaf.grad = None
 
-    def take_gradient(self) -> None:
-        """Make `values.grad` of the gradients that a backward pass left."""
-        self.values.grad = _joined([_gradient(leaf) for leaf in self._leaves]).float()
+    def gradient(self) -> Tensor:
+        """Return the gradients that a backward pass left, as a vector like `values`."""
+        return _joined([_gradient(leaf) for leaf in self._leaves]).float()
 
 
 def is_weight(parameter: nn.Parameter) -> bool:
