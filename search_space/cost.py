@@ -27,18 +27,21 @@ class Cost(NamedTuple):
         return cls(*map(sum, zip(*costs, strict=True)))
 
 
-def _conv(kernel: int, ins: int, outs: int, size: int, groups: int = 1) -> Cost:
-    """Price a k×k convolution without bias to `size`×`size` pixels, and the batch norm behind it."""
-    weights = kernel * kernel * ins // groups * outs
-    return Cost(weights * size * size, weights + 2 * outs, outs * size * size)
+# Weights, each used once a pixel; biases, or batch norm's scales and shifts; channels and pixels that come out.
+_Layer = tuple[int, int, int, int]
 
 
-def _linear(ins: int, outs: int) -> Cost:
-    """Price a linear layer with bias (a 1×1 convolution on one pixel is one)."""
-    return Cost(ins * outs, ins * outs + outs, outs)
+def _conv(kernel: int, ins: int, outs: int, size: int, groups: int = 1) -> _Layer:
+    """Describe a k×k convolution without bias to `size`×`size` pixels, and the batch norm behind it."""
+    return kernel * kernel * ins // groups * outs, 2 * outs, outs, size * size
 
 
-def _layers(block: Block) -> Iterator[Cost]:
+def _linear(ins: int, outs: int) -> _Layer:
+    """Describe a linear layer with bias (a 1×1 convolution on one pixel is one)."""
+    return ins * outs, outs, outs, 1
+
+
+def _layers(block: Block) -> Iterator[_Layer]:
     mid = block.mid_channels
     if block.op in ("conv", "identity"):
         yield _conv(block.kernel, block.in_channels, block.out_channels, block.out_size)
@@ -54,24 +57,33 @@ def _layers(block: Block) -> Iterator[Cost]:
         yield _linear(block.se_channels, gated)
 
 
+def _total(layers: Iterable[_Layer]) -> Cost:
+    macs = params = activations = 0
+    for weights, others, channels, pixels in layers:
+        macs += weights * pixels
+        params += weights + others
+        activations += channels * pixels
+    return Cost(macs, params, activations)
+
+
 def blocks_cost(blocks: Iterable[Block]) -> Cost:
     """Price some blocks of a network; of none, nothing."""
-    return Cost.total(itertools.chain([Cost(0, 0, 0)], *map(_layers, blocks)))
+    return _total(layer for block in blocks for layer in _layers(block))
 
 
-def _stem_cost(architecture: Architecture) -> Cost:
+def _stem(architecture: Architecture) -> _Layer:
     return _conv(3, architecture.in_channels, architecture.stem_channels, architecture.stem_size)
 
 
-def _head_cost(architecture: Architecture, channels: int, size: int) -> Cost:
-    """Price the head's convolution, to which so many channels and pixels a side come, and the classifier."""
+def _head(architecture: Architecture, channels: int, size: int) -> tuple[_Layer, _Layer]:
+    """Describe the head's convolution, to which so many channels and pixels a side come, and the classifier."""
     head = _conv(1, channels, architecture.head_channels, size)
-    return Cost.total([head, _linear(architecture.head_channels, architecture.classes)])
+    return head, _linear(architecture.head_channels, architecture.classes)
 
 
 def ends_cost(architecture: Architecture, channels: int, size: int) -> Cost:
     """Price stem, head and classifier around blocks that end with so many channels and pixels a side."""
-    return Cost.total([_stem_cost(architecture), _head_cost(architecture, channels, size)])
+    return _total([_stem(architecture), *_head(architecture, channels, size)])
 
 
 def stage_costs(architecture: Architecture) -> list[Cost]:
@@ -81,13 +93,14 @@ def stage_costs(architecture: Architecture) -> list[Cost]:
         blocks_cost(block for block in architecture.blocks if block.stage == number)
         for number in range(len(architecture.stages))
     ]
-    return [_stem_cost(architecture), *stages, _head_cost(architecture, last.out_channels, last.out_size)]
+    return [_total([_stem(architecture)]), *stages, _total(_head(architecture, last.out_channels, last.out_size))]
 
 
 def cost(architecture: Architecture) -> Cost:
     """Price a whole network: stem, blocks, head, classifier."""
     last = architecture.blocks[-1]
-    return Cost.total([ends_cost(architecture, last.out_channels, last.out_size), blocks_cost(architecture.blocks)])
+    ends = [_stem(architecture), *_head(architecture, last.out_channels, last.out_size)]
+    return _total(itertools.chain(ends, *map(_layers, architecture.blocks)))
 
 
 def cheapest(space: Space, metric: Metric) -> Genotype:
