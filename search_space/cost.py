@@ -27,7 +27,8 @@ class Cost(NamedTuple):
         return cls(*map(sum, zip(*costs, strict=True)))
 
 
-# Weights, each used once a pixel; biases, or batch norm's scales and shifts; channels and pixels that come out.
+# Weights, each used once a pixel; biases, or batch norm's scales and shifts; channels and pixels that come out. A plain
+# tuple: naming the four took as long as all the arithmetic.
 _Layer = tuple[int, int, int, int]
 
 
