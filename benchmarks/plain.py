@@ -11,7 +11,7 @@ from runners.recipe import Recipe
 from runners.training import Normalise
 from runners.vector import is_weight
 from search_space.depthwise import DepthwiseConv2d
-from search_space.network import ChannelMeans, PointwiseConv2d, SqueezeExcite
+from search_space.network import BatchNorm2d, ChannelMeans, PointwiseConv2d, SqueezeExcite
 
 
 class PerImage(Dataset[tuple[Tensor, int]]):
@@ -66,6 +66,8 @@ def plainly(network: nn.Module, *, strips: bool = False) -> nn.Module:
     for layer in list(network.modules()):
         if isinstance(layer, PointwiseConv2d) or (isinstance(layer, DepthwiseConv2d) and not strips):
             layer.__class__ = nn.Conv2d
+        elif isinstance(layer, BatchNorm2d):
+            layer.__class__ = nn.BatchNorm2d
         elif isinstance(layer, ChannelMeans):
             layer.__class__ = _Means
         elif isinstance(layer, SqueezeExcite):

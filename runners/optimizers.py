@@ -29,7 +29,7 @@ class SGD:
 
     Args:
         values: the vector.
-        momentum: share of the last step that is made again.
+        momentum: share of the sum of earlier gradients that is kept.
         weight_decay: times the values, added to their gradient (L2).
     """
 

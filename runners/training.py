@@ -206,8 +206,9 @@ class Training:
             other = functional.cross_entropy(logits, others, label_smoothing=recipe.label_smoothing)
             loss = loss.lerp(other, 1 - share)
         loss.backward()  # type: ignore[no-untyped-call]
-        for vector, optimizer in zip(self._vectors, self._optimizers, strict=True):
-            optimizer.step(vector.gradient(), lr)
+        gradients = [vector.gradient() for vector in self._vectors]  # all of them, or none is moved
+        for optimizer, gradient in zip(self._optimizers, gradients, strict=True):
+            optimizer.step(gradient, lr)
         return loss.detach()
 
     @torch.no_grad()

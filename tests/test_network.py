@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from fvcore.nn import FlopCountAnalysis
+from torch import nn
 
 from search_space import Architecture, Stage
 from search_space.benchmarks import BENCHMARKS
 from search_space.cost import cost
-from search_space.network import ChannelMeans, PointwiseConv2d, SqueezeExcite, build
+from search_space.network import BatchNorm2d, ChannelMeans, PointwiseConv2d, SqueezeExcite, build
 from search_space.scaling import EFFICIENTNET, scale
 from search_space.zoo import ZOO
 from tests import golden
@@ -159,6 +160,16 @@ def test_random_networks_train_one_step_on_every_parameter(name: str) -> None:
         assert logits.shape == (2, architecture.classes)
         logits.square().mean().backward()
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def test_batch_norm_is_torchs_own_but_for_the_count() -> None:
+    ours, theirs = BatchNorm2d(3, eps=1e-3, momentum=0.3), nn.BatchNorm2d(3, eps=1e-3, momentum=0.3)
+    for train in (True, True, False):
+        x = torch.randn(4, 3, 5, 5)
+        assert torch.equal(ours.train(train)(x), theirs.train(train)(x))
+    assert torch.equal(ours.running_mean, theirs.running_mean)
+    assert torch.equal(ours.running_var, theirs.running_var)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
 
 
 def test_the_gradient_of_a_channels_mean_is_torchs_own() -> None:

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -54,7 +51,7 @@ def test_it_is_tensorflows_formula(
     assert found == pytest.approx(value, rel=1e-9, abs=1e-9)
 
 
-@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.0), (0.9, 0.01)])
+@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.0, 0.01), (0.9, 0.0), (0.9, 0.01)])
 def test_sgd_is_that_of_torch(momentum: float, weight_decay: float) -> None:
     torch.manual_seed(0)
     values, gradients = torch.randn(9), torch.randn(3, 9)
@@ -66,14 +63,3 @@ def test_sgd_is_that_of_torch(momentum: float, weight_decay: float) -> None:
         theirs.grad, optimizer.param_groups[0]["lr"] = gradient, lr
         optimizer.step()
     assert torch.equal(values, theirs.detach())
-
-
-@pytest.mark.parametrize("optimizer", ["SGD", "RMSprop"])
-def test_a_step_does_not_load_torchs_compiler(optimizer: str) -> None:
-    script = f"""
-import sys, torch
-from runners.optimizers import {optimizer}
-{optimizer}(torch.ones(2)).step(torch.ones(2), 0.1)
-assert "torch._dynamo" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)

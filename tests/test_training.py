@@ -1,5 +1,8 @@
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +121,36 @@ def test_a_training_that_is_taken_up_again_goes_on_as_if_it_had_not_stopped(reci
     assert [second.epoch(epoch, images) for epoch in (1, 2)] == losses[1:]
     assert whole.accuracy(images) == second.accuracy(images)
     assert all(torch.equal(tensor, second.tensors()[name]) for name, tensor in whole.tensors().items())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kept"),
+    [
+        (SHORT, {"momentum_buffer"}),
+        (replace(SHORT, momentum=0.0), set()),
+        (replace(SHORT, optimizer="rmsprop"), {"square", "momentum"}),
+    ],
+    ids=["sgd", "no momentum", "rmsprop"],
+)
+def test_the_optimizers_state_has_the_names_that_checkpoints_have(recipe: Recipe, kept: set[str]) -> None:
+    names = training(linear(), recipe).tensors().keys()
+    assert {name for name in names if name.startswith("optimizer")} == {
+        f"optimizer.{n}.{k}" for n in (0, 1) for k in kept
+    }
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
+def test_a_training_does_not_load_torchs_compiler(optimizer: str) -> None:
+    script = f"""
+import sys
+from dataclasses import replace
+from tests.test_training import SHORT, linear, squares, training
+trained = training(linear(), replace(SHORT, optimizer={optimizer!r}))
+trained.epoch(0, squares(200))
+trained.accuracy(squares(200))
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parent.parent)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -52,7 +52,7 @@ def test_a_step_is_bit_for_bit_the_one_that_autocast_and_the_optimizer_make_laye
     before = network().state_dict()
     for name, tensor in theirs.state_dict().items():
         assert torch.equal(ours.state_dict()[name], tensor), name
-        assert not torch.equal(before[name], tensor), name
+        assert name.endswith("num_batches_tracked") or not torch.equal(before[name], tensor), name
 
 
 def test_parameters_are_views_of_the_vector_and_keep_their_layout() -> None:
