@@ -149,7 +149,7 @@ LOOPS: dict[str, Make] = {
     "+ fused optimizer, no .item()": lambda a, i, b: _loop(a, i, b, last=True, batched=False, fused=True),
     "+ data a batch, parameters a vector at a time": lambda a, i, b: _ours(a, i, b, change=plainly),
     "+ depthwise gradients in strips": lambda a, i, b: _ours(a, i, b, change=partial(plainly, strips=True)),
-    "+ means, squeeze-excite, small maps' pixels as matrices": _ours,
+    "+ means, squeeze-excite, batch norm, small maps as matrices": _ours,
     KEPT: lambda a, i, b: _kept(_ours(a, i, b)),
     OURS: lambda a, i, b: _kept(_ours(a, i, b, precision="bfloat16" if made_for_bfloat16("cpu") else "float32")),
     "timm-like": lambda a, i, b: _loop(a, i, b, last=True, batched=True, fused=False),

@@ -37,7 +37,7 @@ class SameConv2d(nn.Conv2d):
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm that does not count its batches, for its momentum does not hang on them.
 
-    Counting, and finding out whether to, was some 2 % of a small child's step.
+    Counting, and finding out whether to, was 1 to 2 % of a small child's step.
     """
 
     def forward(self, x: Tensor) -> Tensor:
