@@ -215,30 +215,22 @@ class Architecture:
         channels, size = self.stem_channels, self.stem_size
         total = sum(stage.repeats for stage in self.stages)
         for number, stage in enumerate(self.stages):
-            for repeat in range(stage.repeats):
-                stride = stage.stride if repeat == 0 else 1
+            kernel = 1 if stage.op == "identity" else stage.kernel
+            for stride in [stage.stride] + [1] * (stage.repeats - 1):
                 changes = stride != 1 or channels != stage.channels
                 if stage.op == "identity" and not changes:
                     continue
-                skip = "none" if stage.skip == "identity" and changes else stage.skip
-                blocks.append(
-                    Block(
-                        stage=number,
-                        op=stage.op,
-                        kernel=1 if stage.op == "identity" else stage.kernel,
-                        stride=stride,
-                        in_channels=channels,
-                        mid_channels=channels * stage.expansion,
-                        out_channels=stage.channels,
-                        # From the block's *input* channels, as timm's `se` and the TF release count it.
-                        se_channels=max(1, int(channels * stage.se_ratio)) if stage.se_ratio else 0,
-                        skip=skip,
-                        drop_connect=self.drop_connect * len(blocks) / total if skip != "none" else 0.0,
-                        in_size=size,
-                        out_size=-(-size // stride),
-                    )
+                mid, shrunk = channels * stage.expansion, -(-size // stride)
+                # From the block's *input* channels, as timm's `se` and the TF release count it.
+                squeezed = max(1, int(channels * stage.se_ratio)) if stage.se_ratio else 0
+                skip: Skip = "none" if stage.skip == "identity" and changes else stage.skip
+                drop = self.drop_connect * len(blocks) / total if skip != "none" else 0.0
+                # By position: by name it took as long as all else here, and this is most of what a price takes.
+                block = Block(
+                    number, stage.op, kernel, stride, channels, mid, stage.channels, squeezed, skip, drop, size, shrunk
                 )
-                channels, size = stage.channels, -(-size // stride)
+                blocks.append(block)
+                channels, size = stage.channels, shrunk
         return tuple(blocks)
 
     def __getstate__(self) -> dict[str, Any]:
