@@ -56,13 +56,15 @@ class Normalise:
 
     def __call__(self, images: Tensor, size: int) -> Tensor:
         """Map bytes `[B, C, H, W]` to floats `[B, C, size, size]`, channels last in memory."""
-        mean, std = (t.to(images.device)[:, None, None] for t in (self.mean, self.std))
+        # For each pixel anew: to spread three numbers over an image took a CPU as long as all else here.
+        mean, std = (t.to(images.device).repeat(size * size) for t in (self.mean, self.std))
         if images.shape[2:] != (size, size):
             pixels = images if images.device.type == "cpu" else images.float()  # on a GPU torch can't resize bytes
             shrunk = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True, align_corners=False)
             images = shrunk.round() if shrunk.is_floating_point() else shrunk
-        floats = images.float().div_(255).sub_(mean).div_(std)
-        return floats.contiguous(memory_format=torch.channels_last)
+        rows = images.permute(0, 2, 3, 1).flatten(1).float()  # [B, size · size · C], as they lie in memory
+        floats = rows.div_(255).sub_(mean).div_(std)
+        return floats.view(-1, size, size, images.shape[1]).permute(0, 3, 1, 2)
 
 
 def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cutout: int = 0) -> Tensor:
@@ -75,8 +77,8 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cu
         generator: on the CPU; decides.
         cutout: pixels a side of the square, whose centre is anywhere in the image.
     """
-    count, _, height, width = images.shape
-    sides, image = images.permute(0, 2, 3, 1)[None], torch.arange(count)  # [1, B, H, W, C], as they lie in memory
+    count, channels, height, width = images.shape
+    sides = images.permute(0, 2, 3, 1)[None]  # [1, B, H, W, C], as they lie in memory
     side = top = left = torch.zeros(count, dtype=torch.int64)
     if pad:
         top, left = torch.randint(0, 2 * pad + 1, (2, count), generator=generator)
@@ -86,9 +88,12 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cu
         left = torch.where(side > 0, 2 * pad - left, left)
         sides = torch.cat((sides, sides.flip(3)))
     if pad or flip:
-        crops = sides.unfold(2, height, 1).unfold(3, width, 1)  # all that there are; one is taken an image
-        side, image, top, left = (index.to(images.device) for index in (side, image, top, left))
-        images = crops[side, image, top, left]
+        rows = sides.flatten().unfold(0, width * channels, channels)  # wherever one may begin
+        first = ((side * count + torch.arange(count)) * sides.shape[2] + top) * sides.shape[3] + left
+        begin = first[:, None] + torch.arange(height) * sides.shape[3]  # [B, H], in pixels
+        on_cpu = images.device.type == "cpu"  # where NumPy copies a row at once, and torch number by number
+        crops = torch.from_numpy(rows.numpy()[begin.numpy()]) if on_cpu else rows[begin.to(images.device)]
+        images = crops.view(count, height, width, channels).permute(0, 3, 1, 2)
     if cutout:
         top = torch.randint(0, height, (count, 1), generator=generator) - cutout // 2
         left = torch.randint(0, width, (count, 1), generator=generator) - cutout // 2
