@@ -159,11 +159,12 @@ def main(
     ours: int | None,
 ) -> None:
     """Let the two take turns, and print what they reached."""
-    fixed = ["runner.name=local", f"runner.workers={TOGETHER}", "proxy.threads=1"]
+    fixed = ["runner.name=local", f"runner.workers={TOGETHER}"]
     planned = config.load(config.find(config_file), [*overrides, *fixed])
     children, task = _networks(planned, networks), planned.evaluate(planned.space())
     if not isinstance(task, ProxyTask):
         raise InputError(f"{config_file}: proxy.name: the plain loop trains on images; takes a configuration that does")
+    require(task.threads == 1, "proxy.threads", task.threads, "1, as the plain loop")
     require(
         task.recipe.optimizer == "sgd", "proxy.recipe.optimizer", task.recipe.optimizer, "sgd: all that is done plainly"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import proxy_fidelity
+from benchmarks import children, proxy_fidelity
 from tests.conftest import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py") if path.stem != "plain")  # a part of two
@@ -32,3 +32,32 @@ def test_proxy_fidelity_compares_budgets_and_goes_on_where_a_run_ended(tmp_path:
     assert [line.split()[0] for line in two.splitlines()[2:]] == [few, more, "MACs"]
     assert table(3).startswith("3 networks, 2 seeds")
     assert table(2) == two  # CPU seconds, too: nothing was trained again
+
+
+def test_children_trains_the_same_networks_in_processes_and_by_our_runner() -> None:
+    few = [f"--set=proxy.{key}" for key in ("train_fraction=0.02", "recipe.epochs=1", "recipe.warmup_epochs=0")]
+    done = CliRunner().invoke(children.main, ["quickstart", *few, "--networks", "2", "--seeds", "1"])
+    assert done.exit_code == 0, done.output
+    plain, ours, limit = done.output.splitlines()[-3:]
+    assert plain.startswith("plain loop, a process a trial")
+    assert ours.startswith("mnas")
+    assert limit.startswith("what torch computes for mnas, alone")
+
+
+@pytest.mark.parametrize(
+    ("config", "setting", "said"),
+    [
+        (
+            "quickstart",
+            "proxy.name=tests.stand_in:Arithmetic",
+            "quickstart: proxy.name: the plain loop trains on images",
+        ),
+        ("quickstart", "proxy.threads=2", "proxy.threads: 2; takes 1"),
+        ("quickstart", "proxy.recipe.optimizer=rmsprop", "proxy.recipe.optimizer: 'rmsprop'; takes sgd"),
+        ("quickstart", "proxy.recipe.mixup=0.2", "proxy.recipe.mixup: 0.2; takes 0"),
+    ],
+)
+def test_children_refuses_what_the_plain_loop_does_not_do(config: str, setting: str, said: str) -> None:
+    refused = CliRunner().invoke(children.main, [config, "--set", setting])
+    assert refused.exit_code == 2
+    assert said in refused.output
