@@ -170,6 +170,7 @@ _LOOKING = re.compile(
 
 def kernel_seconds(work: Callable[[], object]) -> float:
     """Return the CPU seconds that some work spends inside torch's operations on numbers, without what lies between."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own: it would say when it starts and stops
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
         began, spent = time.perf_counter(), time.process_time()
         work()
