@@ -65,7 +65,7 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     def loader(images: Images, *, train: bool) -> "DataLoader[tuple[torch.Tensor, int]]":
         pad, flip = (recipe.pad, recipe.flip) if train else (0, False)
         seen = PerImage(images, normalise, size, pad=pad, flip=flip, floats=True)
-        return DataLoader(seen, recipe.batch_size, shuffle=train, drop_last=train)
+        return DataLoader(seen, recipe.batches(len(images))[0], shuffle=train, drop_last=train)
 
     right = 0
     for epoch in range(recipe.epochs):
@@ -165,6 +165,7 @@ def main(
     if not isinstance(task, ProxyTask):
         raise InputError(f"{config_file}: proxy.name: the plain loop trains on images; takes a configuration that does")
     require(task.threads == 1, "proxy.threads", task.threads, "1, as the plain loop")
+    require(task.device == "cpu", "proxy.device", task.device, "cpu, as the plain loop")
     require(
         task.recipe.optimizer == "sgd", "proxy.recipe.optimizer", task.recipe.optimizer, "sgd: all that is done plainly"
     )

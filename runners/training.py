@@ -56,7 +56,7 @@ class Normalise:
 
     def __call__(self, images: Tensor, size: int) -> Tensor:
         """Map bytes `[B, C, H, W]` to floats `[B, C, size, size]`, channels last in memory."""
-        # For each pixel anew: to spread three numbers over an image took a CPU as long as all else here.
+        # Repeated for each pixel: a CPU adds long rows at once, but three numbers at a time to each pixel.
         mean, std = (t.to(images.device).repeat(size * size) for t in (self.mean, self.std))
         if images.shape[2:] != (size, size):
             pixels = images if images.device.type == "cpu" else images.float()  # on a GPU torch can't resize bytes
@@ -88,11 +88,11 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cu
         left = torch.where(side > 0, 2 * pad - left, left)
         sides = torch.cat((sides, sides.flip(3)))
     if pad or flip:
-        rows = sides.flatten().unfold(0, width * channels, channels)  # wherever one may begin
+        lines = sides.flatten().unfold(0, width * channels, channels)  # of a crop's width, from each pixel on
         first = ((side * count + torch.arange(count)) * sides.shape[2] + top) * sides.shape[3] + left
         begin = first[:, None] + torch.arange(height) * sides.shape[3]  # [B, H], in pixels
-        on_cpu = images.device.type == "cpu"  # where NumPy copies a row at once, and torch number by number
-        crops = torch.from_numpy(rows.numpy()[begin.numpy()]) if on_cpu else rows[begin.to(images.device)]
+        on_cpu = images.device.type == "cpu"  # where NumPy copies a line at once, and torch number by number
+        crops = torch.from_numpy(lines.numpy()[begin.numpy()]) if on_cpu else lines[begin.to(images.device)]
         images = crops.view(count, height, width, channels).permute(0, 3, 1, 2)
     if cutout:
         top = torch.randint(0, height, (count, 1), generator=generator) - cutout // 2
