@@ -165,7 +165,6 @@ def main(
     if not isinstance(task, ProxyTask):
         raise InputError(f"{config_file}: proxy.name: the plain loop trains on images; takes a configuration that does")
     require(task.threads == 1, "proxy.threads", task.threads, "1, as the plain loop")
-    require(task.device == "cpu", "proxy.device", task.device, "cpu, as the plain loop")
     require(
         task.recipe.optimizer == "sgd", "proxy.recipe.optimizer", task.recipe.optimizer, "sgd: all that is done plainly"
     )
@@ -173,6 +172,7 @@ def main(
         require(
             not getattr(task.recipe, name), f"proxy.recipe.{name}", getattr(task.recipe, name), "0: not done plainly"
         )
+    require(task.device == "cpu", "proxy.device", task.device, "cpu, as the plain loop")
     if one:
         click.echo(json.dumps(_plain(task, children[one[0]], job_seed(one[1], one[0]))))
         return

@@ -60,6 +60,6 @@ def test_children_trains_the_same_networks_in_processes_and_by_our_runner(monkey
     ],
 )
 def test_children_refuses_what_the_plain_loop_does_not_do(setting: str, said: str) -> None:
-    refused = CliRunner().invoke(children.main, ["quickstart", "--set", "proxy.device=cpu", "--set", setting])
+    refused = CliRunner().invoke(children.main, ["quickstart", "--set", setting])
     assert refused.exit_code == 2
     assert said in refused.output
