@@ -37,7 +37,7 @@ def test_proxy_fidelity_compares_budgets_and_goes_on_where_a_run_ended(tmp_path:
 
 def test_children_trains_the_same_networks_in_processes_and_by_our_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)  # its processes find it from there
-    few = "train_fraction=0.05", "recipe.batch_size=16", "recipe.epochs=1", "recipe.warmup_epochs=0", "device=cpu"
+    few = "train_fraction=0.2", "recipe.batch_size=16", "recipe.epochs=1", "recipe.warmup_epochs=0", "device=cpu"
     settings = [f"--set=proxy.{setting}" for setting in few]
     done = CliRunner().invoke(children.main, ["quickstart", *settings, "--networks", "2", "--seeds", "1"])
     assert done.exit_code == 0, done.output
@@ -47,7 +47,7 @@ def test_children_trains_the_same_networks_in_processes_and_by_our_runner(monkey
         "mnas",
         "what torch computes for mnas, alone",
     ]
-    assert all(0.05 < float(row[5].split()[0]) < 1 for row in rows[:2])  # ten classes: neither learnt nothing at all
+    assert all(0.2 < float(row[5].split()[0]) < 1 for row in rows[:2])  # of ten classes: both ways learn
 
 
 @pytest.mark.parametrize(
