@@ -26,12 +26,11 @@ import click
 import numpy as np
 from tabulate import tabulate
 
-from mnas import config
-from mnas.cli_group import Command
-from mnas.config import Config
-from mnas.search import job_seed
+from mnas.cli.group import Command
+from mnas.config import Config, files
+from mnas.engine.loop import job_seed
 from runners import Job
-from runners.proxy import ProxyTask
+from runners.training.proxy import ProxyTask
 from search_space import Architecture
 from search_space.errors import InputError, require
 
@@ -47,9 +46,9 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     from torch.utils.data import DataLoader
 
     from benchmarks.plain import PerImage, optimizer_of, plainly
-    from runners.images import Images
-    from runners.training import Normalise
-    from search_space.network import build
+    from runners.data.images import Images
+    from runners.training.augment import Normalise
+    from search_space.network.build import build
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -160,7 +159,7 @@ def main(
 ) -> None:
     """Let the two take turns, and print what they reached."""
     fixed = ["runner.name=local", f"runner.workers={TOGETHER}"]
-    planned = config.load(config.find(config_file), [*overrides, *fixed])
+    planned = files.load(files.find(config_file), [*overrides, *fixed])
     children, task = _networks(planned, networks), planned.evaluate(planned.space())
     if not isinstance(task, ProxyTask):
         raise InputError(f"{config_file}: proxy.name: the plain loop trains on images; takes a configuration that does")

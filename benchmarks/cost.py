@@ -18,10 +18,10 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from tabulate import tabulate
 
-from mnas.cli_group import Command
+from mnas.cli.group import Command
 from search_space.cost import cost
 from search_space.mnasnet import imagenet, small, tiny
-from search_space.network import build
+from search_space.network.build import build
 from search_space.pricing import Pricing
 
 SPACES = {"mnasnet-tiny": tiny, "mnasnet-small": small, "mnasnet": imagenet}

@@ -20,11 +20,12 @@ import click
 import numpy as np
 from tabulate import tabulate
 
-from mnas import log
-from mnas.cli_group import Command
-from mnas.log import Log, Outcome
-from mnas.recommend import recommend
-from mnas.stopping import LEAST, Forecast, Stopping
+from mnas.analysis.recommend import recommend
+from mnas.cli.group import Command
+from mnas.engine.stopping import LEAST, Forecast, Stopping
+from mnas.journal import reader
+from mnas.journal.log import Log
+from mnas.journal.records import Outcome
 from runners import Job
 from search_space.cost import Cost
 
@@ -123,7 +124,7 @@ HEADERS = [
 def main(runs: tuple[Path, ...], shares: tuple[float, ...]) -> None:
     """Replay searches with early stopping, and print what that saves and harms."""
     for path in runs:
-        run = log.read(path)
+        run = reader.read(path)
         if run.settings.stop_below or not LEAST <= run.trials == len(run.outcomes):
             raise click.UsageError(f"{path}: takes a finished search of {LEAST} trials or more, without early stopping")
         epochs = max(len(outcome.curve) for outcome in run.outcomes.values())

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
-from mnas import export
-from mnas.cli_group import Command
+from mnas.cli.group import Command
+from mnas.export import spec as export
 from search_space import Architecture
 from search_space.cost import cost
 from search_space.scaling import Factors, scale

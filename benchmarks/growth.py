@@ -13,11 +13,11 @@ import click
 import numpy as np
 from tabulate import tabulate
 
-from mnas import config
-from mnas.cli_group import Command
-from mnas.search import job_seed
+from mnas.cli.group import Command
+from mnas.config import files
+from mnas.engine.loop import job_seed
 from runners import Job
-from runners.proxy import ProxyTask
+from runners.training.proxy import ProxyTask
 from search_space.cost import cost
 
 PARTS = (0.125, 0.5, 1.0)
@@ -29,14 +29,14 @@ PARTS = (0.125, 0.5, 1.0)
 @click.option("--networks", default=8, type=click.IntRange(1), show_default=True)
 def main(config_file: str, overrides: tuple[str], networks: int) -> None:
     """Train the networks on parts of the images, and print what a child's seconds are made of."""
-    path = config.find(config_file)
-    whole = config.load(path, [*overrides, "proxy.threads=1"])
+    path = files.find(config_file)
+    whole = files.load(path, [*overrides, "proxy.threads=1"])
     space, rng = whole.space(), np.random.default_rng(0)
     children = [space.decode(space.random(rng)) for _ in range(networks)]
     fraction = whole.tables["proxy"].get("train_fraction", 1.0)
     terms, seconds, rows = [], [], []
     for part in PARTS:
-        task = config.override(whole, [f"proxy.train_fraction={part * fraction}"]).evaluate(space)
+        task = files.override(whole, [f"proxy.train_fraction={part * fraction}"]).evaluate(space)
         assert isinstance(task, ProxyTask)
         task.prepare()
         images = len(task.images[0]) * task.recipe.epochs

@@ -17,10 +17,10 @@ import click
 import numpy as np
 from tabulate import tabulate
 
-from mnas.cli_group import Command
+from mnas.cli.group import Command
 from mnas.config import Config
-from mnas.journal import NAME
-from mnas.records import Ask, Header, Outcome, to_line
+from mnas.journal.directory import NAME
+from mnas.journal.records import Ask, Header, Outcome, to_line
 from search_space.pricing import Pricing
 
 ROOT = Path(__file__).parent.parent

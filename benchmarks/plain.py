@@ -6,12 +6,12 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from runners.images import Images
-from runners.recipe import Recipe
-from runners.training import Normalise
-from runners.vector import is_weight
-from search_space.depthwise import DepthwiseConv2d
-from search_space.network import BatchNorm2d, ChannelMeans, PointwiseConv2d, SqueezeExcite
+from runners.data.images import Images
+from runners.training.augment import Normalise
+from runners.training.recipe import Recipe
+from runners.training.vector import is_weight
+from search_space.network.build import BatchNorm2d, ChannelMeans, PointwiseConv2d, SqueezeExcite
+from search_space.network.depthwise import DepthwiseConv2d
 
 
 class PerImage(Dataset[tuple[Tensor, int]]):

@@ -24,13 +24,12 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from mnas import config
-from mnas.cli_group import Command
-from mnas.config import Config
-from mnas.search import job_seed
+from mnas.cli.group import Command
+from mnas.config import Config, files
+from mnas.engine.loop import job_seed
 from runners import Job
+from runners.base import attempt
 from runners.files import replacing
-from runners.local import attempt
 from search_space.cost import cost
 from search_space.errors import InputError
 
@@ -127,7 +126,7 @@ def main(config_file: str, overrides: tuple[str], networks: int, seeds: int, bud
     out.mkdir(parents=True, exist_ok=True)
     path = out / "fidelity.json"
     figures: dict[str, Known] = json.loads(path.read_text()) if path.exists() else {}  # by configurations' digests
-    plans = {budget: config.load(config.find(config_file), [*overrides, *budget.split()]) for budget in budgets}
+    plans = {budget: files.load(files.find(config_file), [*overrides, *budget.split()]) for budget in budgets}
 
     def keep() -> None:
         with replacing(path) as temporary:

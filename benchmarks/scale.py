@@ -22,10 +22,10 @@ import click
 import numpy as np
 from tabulate import tabulate
 
-from mnas.cli_group import Command
+from mnas.cli.group import Command
 from mnas.config import Config
-from mnas.log import Log
-from mnas.search import search
+from mnas.engine.loop import search
+from mnas.journal.log import Log
 from runners.base import Job, Result
 from search_space import Architecture
 

@@ -24,9 +24,9 @@ import numpy as np
 from tabulate import tabulate
 
 from controllers import Problem
-from mnas.cli_group import Command
+from mnas.analysis.recommend import believed
+from mnas.cli.group import Command
 from mnas.config import Config
-from mnas.recommend import believed
 from runners.files import replacing
 from runners.surrogate import Surrogate, Table, Trees
 from search_space import Genotype

@@ -15,7 +15,7 @@ from statistics import median
 import click
 from tabulate import tabulate
 
-from mnas.cli_group import Command
+from mnas.cli.group import Command
 
 ROOT = Path(__file__).parent.parent
 

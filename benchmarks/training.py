@@ -34,16 +34,17 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.plain import PerImage, optimizer_of, plainly
-from mnas.cli_group import Command
-from runners.data import Cifar10
-from runners.images import Images
+from mnas.cli.group import Command
+from runners.data.datasets import Cifar10
+from runners.data.images import Images
 from runners.memory import allocator, keep_freed
-from runners.recipe import Recipe
-from runners.task import made_for_bfloat16
-from runners.training import Normalise, Training, augment, tensor_of
+from runners.training.augment import Normalise, augment, tensor_of
+from runners.training.loop import Training
+from runners.training.recipe import Recipe
+from runners.training.task import made_for_bfloat16
 from search_space import Architecture, Stage
 from search_space.cost import cost
-from search_space.network import build
+from search_space.network.build import build
 from search_space.zoo import ZOO
 
 ROOT = Path(__file__).parent.parent

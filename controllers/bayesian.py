@@ -19,8 +19,9 @@ from collections.abc import Iterable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from controllers.base import Problem, Seen, generator
+from controllers.base import Problem, generator
 from controllers.predictor import LEAST, Predictor
+from controllers.visited import Seen
 from search_space.errors import require
 from search_space.space import Genotype
 

@@ -14,7 +14,8 @@ from collections import deque
 
 import numpy as np
 
-from controllers.base import Problem, Seen, generator
+from controllers.base import Problem, generator
+from controllers.visited import Seen
 from search_space.errors import require
 from search_space.space import Genotype
 

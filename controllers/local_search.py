@@ -10,7 +10,8 @@ that turns out better than where the climb stands does not end it, but the next 
 
 from collections import deque
 
-from controllers.base import Problem, Seen, generator
+from controllers.base import Problem, generator
+from controllers.visited import Seen
 from search_space.space import Genotype
 
 

@@ -34,9 +34,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from controllers.base import Problem, Repeats, Seen, generator
+from controllers.base import Problem, generator
 from controllers.critic import Critic
 from controllers.policies import LSTM, Factorized, Policy
+from controllers.repeats import Repeats
+from controllers.visited import Seen
 from search_space.errors import require
 from search_space.space import Genotype
 

@@ -10,8 +10,9 @@ from collections.abc import Hashable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from controllers.base import Array, Problem, Repeats
+from controllers.base import Array, Problem
 from controllers.gaussian_process import Encoder, Features, Posterior, learn
+from controllers.repeats import Repeats
 from search_space.space import Genotype
 
 LEAST = 8  # trials told before the first prediction

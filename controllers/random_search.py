@@ -3,7 +3,8 @@
 The baseline that every controller must beat, and the example to copy for a new one.
 """
 
-from controllers.base import Problem, Seen, generator
+from controllers.base import Problem, generator
+from controllers.visited import Seen
 from search_space.space import Genotype
 
 

@@ -11,9 +11,9 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from mnas.config import Config
-from mnas.tune import Searcher
-from runners.proxy import ProxyTask
-from runners.recipe import Recipe
+from mnas.engine.tune import Searcher
+from runners.training.proxy import ProxyTask
+from runners.training.recipe import Recipe
 from search_space import Architecture
 
 EPOCHS = 4

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnas.version import __version__
+
 if TYPE_CHECKING:
     from mnas.notebook import Run
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "open_run"]
 
 
 def open_run(path: "str | Path") -> "Run":

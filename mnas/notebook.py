@@ -6,7 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mnas import log, report, rerank, table
+from mnas.analysis import ranking, rerank, table
+from mnas.journal.log import Log
+from mnas.journal.reader import read
+from mnas.show.overview import headline, question
+from mnas.show.tables import trial_table
 from search_space import Architecture
 
 if TYPE_CHECKING:
@@ -17,12 +21,12 @@ if TYPE_CHECKING:
 class Run:
     """A search's log, as far as it was when it was opened."""
 
-    log: log.Log
+    log: Log
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Read the log of the run directory `path`."""
-        return cls(log.read(path))
+        return cls(read(path))
 
     @cached_property
     def trials(self) -> "DataFrame":
@@ -31,11 +35,11 @@ class Run:
 
     def best(self, count: int = 5) -> "DataFrame":
         """Return the trials of highest reward, each network once, the best first."""
-        return self._rows(report.best(self.log, count))
+        return self._rows(ranking.best(self.log, count))
 
     def pareto(self) -> "DataFrame":
         """Return the trials that no other beats in accuracy at the same cost or less, the cheapest first."""
-        return self._rows(report.front(self.log))
+        return self._rows(ranking.front(self.log))
 
     def architecture(self, trial: int) -> Architecture:
         """Return the architecture of a trial."""
@@ -51,15 +55,15 @@ class Run:
         wanted = rerank.parse(",".join(word for word in words if word), self.log.reward)
         return Run(rerank.under(self.log, wanted))
 
-    def _rows(self, chosen: list[report.Row]) -> "DataFrame":
+    def _rows(self, chosen: list[ranking.Row]) -> "DataFrame":
         return self.trials.iloc[[each.trial for each in chosen]]
 
     def __repr__(self) -> str:
         """Say which run it is, its state and question, and what is best."""
-        return "\n".join([*self._lines(), report.trial_table(self._top())])
+        return "\n".join([*self._lines(), trial_table(self._top())])
 
     def _lines(self) -> list[str]:
-        return [report.headline(self.log), report.question(self.log)]
+        return [headline(self.log), question(self.log)]
 
     def _repr_html_(self) -> str:
         names = ("trial", "accuracy", "reward", "macs", "params")
@@ -69,5 +73,5 @@ class Run:
         words = "<br>".join(map(html.escape, self._lines()))
         return f"<p>{words}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-    def _top(self) -> list[report.Row]:
-        return report.best(self.log, 5)
+    def _top(self) -> list[ranking.Row]:
+        return ranking.best(self.log, 5)

@@ -2,12 +2,12 @@
 
 from runners.base import Evaluate, Failure, Job, Result, Runner, Train
 
-RUNNERS = {"local": "runners.local:local", "ray": "runners.ray_runner:RayRunner"}
+RUNNERS = {"local": "runners.local:local", "ray": "runners.cluster.runner:RayRunner"}
 PROXIES = {
-    "proxy": "runners.proxy:ProxyTask",
+    "proxy": "runners.training.proxy:ProxyTask",
     "table": "runners.surrogate:Table",
     "trees": "runners.surrogate:Trees",
 }
-TRAININGS = {"full": "runners.full:FullTraining"}
+TRAININGS = {"full": "runners.training.full:FullTraining"}
 
 __all__ = ["PROXIES", "RUNNERS", "TRAININGS", "Evaluate", "Failure", "Job", "Result", "Runner", "Train"]

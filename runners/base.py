@@ -7,8 +7,10 @@ the architecture. An InputError (a picture that is no picture) is the *user's* f
 nobody and ends the search.
 """
 
+import logging
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -129,3 +131,26 @@ class Runner(Protocol):
     def close(self) -> None:
         """End all workers at once, running jobs with them."""
         ...
+
+
+logger = logging.getLogger("mnas")
+
+
+def attempt(evaluate: Evaluate, job: Job, worker: str) -> Result:
+    """Carry out a job; whatever it raises becomes a failure of the result."""
+    start = time.perf_counter()
+    try:
+        result = replace(evaluate(job), trial=job.trial, worker=worker)
+        if not 0 <= result.accuracy <= 1:  # NaN neither
+            raise DivergenceError(f"accuracy is {result.accuracy}")
+        return result
+    except (Exception, SystemExit) as error:
+        # In a worker process this goes to its log file, in the search's own to RUN/search.log.
+        logger.warning("trial %d", job.trial, exc_info=True)
+        failure = Failure.of(error)
+    return Result(job.trial, 0.0, seconds=time.perf_counter() - start, worker=worker, failure=failure)
+
+
+def overtime(limit: float) -> Failure:
+    """Return the failure of a job that took longer than `limit` seconds."""
+    return Failure("time-limit", f"still running after {limit:g} s")

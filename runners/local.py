@@ -6,7 +6,6 @@ to a log file of its own.
 """
 
 import contextlib
-import logging
 import multiprocessing
 import os
 import signal
@@ -14,41 +13,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from runners.base import DivergenceError, Evaluate, Failure, Job, Result
+from runners.base import Evaluate, Failure, Job, Result, attempt, overtime
 from runners.memory import allocator, beginning_with
 from runners.sharing import Shared
 from search_space.errors import InputError, require
 
-logger = logging.getLogger("mnas")
-
 # Spawned, not forked: a forked child shares the parent's torch threads and locks, and hangs on them.
 _SPAWN = multiprocessing.get_context("spawn")
-
-
-def attempt(evaluate: Evaluate, job: Job, worker: str) -> Result:
-    """Carry out a job; whatever it raises becomes a failure of the result."""
-    start = time.perf_counter()
-    try:
-        result = replace(evaluate(job), trial=job.trial, worker=worker)
-        if not 0 <= result.accuracy <= 1:  # NaN neither
-            raise DivergenceError(f"accuracy is {result.accuracy}")
-        return result
-    except (Exception, SystemExit) as error:
-        # In a worker process this goes to its log file, in the search's own to RUN/search.log.
-        logger.warning("trial %d", job.trial, exc_info=True)
-        failure = Failure.of(error)
-    return Result(job.trial, 0.0, seconds=time.perf_counter() - start, worker=worker, failure=failure)
-
-
-def overtime(limit: float) -> Failure:
-    """Return the failure of a job that took longer than `limit` seconds."""
-    return Failure("time-limit", f"still running after {limit:g} s")
 
 
 class _TimeLimitError(BaseException):

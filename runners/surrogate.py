@@ -17,8 +17,8 @@ import numpy as np
 
 from runners.base import Job, Result
 from search_space.architecture import Architecture
-from search_space.benchmarks import BENCHMARKS
 from search_space.errors import InputError, require, require_known
+from search_space.public_benchmarks import BENCHMARKS
 from search_space.space import Genotype
 
 

@@ -9,8 +9,8 @@ SPACES = {
     "mnasnet": "search_space.mnasnet:imagenet",
     "mnasnet-small": "search_space.mnasnet:small",
     "mnasnet-tiny": "search_space.mnasnet:tiny",
-    "accel-nasbench": "search_space.benchmarks:accel_nasbench",
-    "nas-bench-macro": "search_space.benchmarks:nas_bench_macro",
+    "accel-nasbench": "search_space.public_benchmarks:accel_nasbench",
+    "nas-bench-macro": "search_space.public_benchmarks:nas_bench_macro",
     "scaling": "search_space.scaling_space:scaling",
 }
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mnas import page
-from mnas.log import Log
-from mnas.recommend import recommend
-from mnas.search import search
+from mnas.analysis.recommend import recommend
+from mnas.engine.loop import search
+from mnas.journal.log import Log
+from mnas.show import page
 from tests.browser import Page, chromium
 from tests.test_search import config
 

@@ -14,8 +14,9 @@ import ray
 from ray.cluster_utils import Cluster
 
 from mnas.config import Config
-from mnas.log import Log, read
-from mnas.search import search
+from mnas.engine.loop import search
+from mnas.journal.log import Log
+from mnas.journal.reader import read
 from tests.conftest import wait_for
 from tests.test_search import mnas as start
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mnas import export
-from mnas.search import search
+from mnas.engine.loop import search
+from mnas.export import spec as export
 from search_space.zoo import ZOO
 from tests import golden
 from tests.conftest import ROOT

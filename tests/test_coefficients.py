@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 
-from mnas import coefficients, export
 from mnas.config import Config
-from mnas.log import Log, read
-from mnas.search import resume, search
+from mnas.engine import coefficients
+from mnas.engine.loop import resume, search
+from mnas.export import coefficients as export_coefficients
+from mnas.export import spec as export
+from mnas.journal.log import Log
+from mnas.journal.reader import read
+from mnas.show import coefficients as show_coefficients
 from search_space import InputError
 from search_space.cost import cost
 from search_space.mnasnet import tiny
@@ -99,7 +103,7 @@ def test_accuracy_alone_decides(log: Log) -> None:
 
 
 def test_the_table_is_sorted_by_accuracy_with_every_network_once(log: Log) -> None:
-    lines = coefficients.table(log).splitlines()[2:]
+    lines = show_coefficients.table(log).splitlines()[2:]
     accuracies = [float(line.split()[3]) for line in lines]
     assert accuracies == sorted(accuracies, reverse=True)
     assert sum(int(line.split()[-1]) for line in lines) == log.trials
@@ -107,20 +111,20 @@ def test_the_table_is_sorted_by_accuracy_with_every_network_once(log: Log) -> No
 
 def test_the_best_triple_goes_to_a_file_that_scale_takes(log: Log, tmp_path: Path) -> None:
     best = max(log.outcomes.values(), key=lambda o: (o.accuracy, -o.trial))
-    export.write(tmp_path / "c.json", coefficients.best_triple(log))
+    export.write(tmp_path / "c.json", export_coefficients.best_triple(log))
     space = log.space
     assert isinstance(space, ScalingSpace)
-    assert coefficients.read(tmp_path / "c.json") == space.triples[log.asks[best.trial].genotype[0]]
+    assert export_coefficients.read(tmp_path / "c.json") == space.triples[log.asks[best.trial].genotype[0]]
     export.write(tmp_path / "b0.json", export.spec(B0, "b0"))
     table = good("scale", tmp_path / "b0.json", "--phi", "1", "--coefficients", tmp_path / "c.json")
-    assert f"{cost(scale(B0, coefficients.read(tmp_path / 'c.json').at(1))).macs:,}" in table
+    assert f"{cost(scale(B0, export_coefficients.read(tmp_path / 'c.json').at(1))).macs:,}" in table
 
 
 def test_a_coefficient_search_cut_in_the_middle_goes_on_to_the_same(log: Log, tmp_path: Path) -> None:
     whole = (log.run / "journal.jsonl").read_bytes()
     (tmp_path / "journal.jsonl").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"trials done; go on with: mnas resume --trust"):
-        coefficients.best_triple(read(tmp_path))
+        export_coefficients.best_triple(read(tmp_path))
     assert told(resume(tmp_path, trusted=True)) == told(log)
 
 
@@ -136,7 +140,7 @@ def test_a_coefficient_search_cut_in_the_middle_goes_on_to_the_same(log: Log, tm
 def test_what_is_no_coefficients_file_is_refused(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "c.json").write_text(content)
     with pytest.raises(InputError) as caught:
-        coefficients.read(tmp_path / "c.json")
+        export_coefficients.read(tmp_path / "c.json")
     assert says in str(caught.value)
 
 

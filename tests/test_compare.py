@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnas import compare, report
+from mnas.analysis import compare, ranking
 from mnas.config import Config
-from mnas.journal import Journal
-from mnas.log import Log
-from mnas.search import search
+from mnas.engine.loop import search
+from mnas.journal.log import Log
+from mnas.journal.writer import Journal
+from mnas.show import comparison, overview
 from search_space import InputError
 from tests.test_cli import good, mnas
 from tests.test_journal import ASK, CONFIG, OUTCOME, SPACE
@@ -33,7 +34,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> list[Log]:
 
 def test_best_so_far_is_the_highest_reward_of_all_trials_up_to_there(logs: list[Log]) -> None:
     rewards = [logs[0].outcomes[trial].reward for trial in range(40)]
-    assert compare.best_so_far(logs[0]).tolist() == list(accumulate(rewards, max))
+    assert ranking.best_so_far(logs[0]).tolist() == list(accumulate(rewards, max))
 
 
 def test_runs_that_differ_in_their_seed_are_one_group(logs: list[Log]) -> None:
@@ -42,7 +43,7 @@ def test_runs_that_differ_in_their_seed_are_one_group(logs: list[Log]) -> None:
 
 
 def test_the_table_has_mean_and_spread_and_how_many_came_so_far(logs: list[Log]) -> None:
-    text = compare.text(compare.groups(logs))
+    text = comparison.text(compare.groups(logs))
     at_ten = np.array([max(log.outcomes[trial].reward for trial in range(10)) for log in logs[:3]])
     assert re.search(rf"random +3 +{at_ten.mean():.4f} ± {at_ten.std(ddof=1):.4f} ", text)
     assert re.search(r"10 trials +30 trials +40 trials", text)
@@ -64,8 +65,8 @@ def test_names_from_a_strangers_run_can_not_steer_a_terminal(tmp_path: Path) -> 
             journal.append(ASK)
             journal.append(OUTCOME)
         found.append(journal.log)
-        assert "\x1b" not in report.question(journal.log)
-    assert "\x1b" not in compare.text(compare.groups(found))
+        assert "\x1b" not in overview.question(journal.log)
+    assert "\x1b" not in comparison.text(compare.groups(found))
 
 
 def test_another_reward_is_refused_unless_all_are_ranked_again(logs: list[Log], tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_another_reward_is_refused_unless_all_are_ranked_again(logs: list[Log], 
 def test_another_space_is_compared_and_said(tmp_path: Path) -> None:
     few = {"space": {"name": "tests.stand_in:few"}, "reward": {"target": 5e6}}
     whole = search(config(trials=5, reward={"target": 5e6}), tmp_path / "whole")
-    text = compare.text(compare.groups([whole, search(config(trials=5, **few), tmp_path / "few")]))
+    text = comparison.text(compare.groups([whole, search(config(trials=5, **few), tmp_path / "few")]))
     assert "Their spaces differ (mnasnet-tiny, tests.stand_in:few): not the controllers alone are compared" in text
 
 

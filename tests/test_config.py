@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from mnas import coefficients, config
-from mnas.config import Config
+from mnas.config import Config, files
+from mnas.engine import coefficients
 from runners import RUNNERS
-from runners.proxy import ProxyTask
+from runners.training.proxy import ProxyTask
 from search_space import InputError
 from search_space.mnasnet import tiny
 from tests.stand_in import Arithmetic
@@ -24,7 +24,7 @@ GOOD: dict[str, dict[str, Any]] = {
 
 def make(tables: dict[str, Any]) -> None:
     """Make all that a search makes."""
-    from mnas.search import Parts
+    from mnas.engine.loop import Parts
 
     Parts.of(Config(tables), Path("unused"))
 
@@ -128,7 +128,7 @@ def test_overrides_are_toml_or_plain_words(tmp_path: Path, override: str, found:
     path = tmp_path / "run.toml"
     path.write_text("[search]\ntrials = 4\n")
     table, key, value = found
-    assert config.load(path, [override]).tables[table][key] == value
+    assert files.load(path, [override]).tables[table][key] == value
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def test_a_bad_override_is_refused(tmp_path: Path, override: str, says: str) -> 
     path = tmp_path / "run.toml"
     path.write_text("[search]\ntrials = 4\n")
     with pytest.raises(InputError) as caught:
-        config.load(path, [override])
+        files.load(path, [override])
     assert str(caught.value) == says
 
 
 def test_another_component_by_override_leaves_the_old_ones_keys_behind() -> None:
-    path = config.find("quickstart")
+    path = files.find("quickstart")
     overrides = ["controller.population=5", "controller.name=evolution", "proxy.name=proxy"]
-    tables = config.load(path, overrides).tables
+    tables = files.load(path, overrides).tables
     assert tables["controller"] == {"name": "evolution", "population": 5}
     assert tables["proxy"]["data"] == "mnist-5k"  # the default by its name is no other component
 
@@ -160,27 +160,27 @@ def test_a_file_that_is_not_toml_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text("[search]\ntrials = = 4\n")
     with pytest.raises(InputError, match=r"run.toml: not TOML .*line 2"):
-        config.load(path)
+        files.load(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="not TOML"):
-        config.load(path)
+        files.load(path)
 
 
 def test_a_shipped_configuration_is_found_by_its_name() -> None:
     for name in ("quickstart", "quickstart.toml"):
-        assert config.find(name).name == "quickstart.toml"
+        assert files.find(name).name == "quickstart.toml"
     with pytest.raises(
         InputError, match="none of the shipped anb, cifar10-cpu, cifar10, coefficients, imagenet, quickstart"
     ):
-        config.find("nope")
+        files.find("nope")
 
 
-SHIPPED = {path.stem for path in config.SHIPPED.glob("*.toml")}
+SHIPPED = {path.stem for path in files.SHIPPED.glob("*.toml")}
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_every_shipped_configuration_describes_parts_that_exist(name: str, tmp_path: Path) -> None:
-    shipped = config.load(config.find(name))
+    shipped = files.load(files.find(name))
     if name == "coefficients":
         shipped = coefficients.plan(shipped, tiny().template)
     elif name == "anb":
@@ -197,7 +197,7 @@ def test_every_shipped_configuration_describes_parts_that_exist(name: str, tmp_p
 
 
 def test_the_imagenet_configuration_has_the_papers_settings() -> None:
-    tables = config.load(config.find("imagenet")).tables
+    tables = files.load(files.find("imagenet")).tables
     assert tables["search"]["trials"] == 8000
     assert (tables["reward"]["target"], tables["reward"]["alpha"], tables["reward"]["beta"]) == (4e8, -0.07, -0.07)
     assert round(1_281_167 * tables["proxy"]["val_fraction"], -3) == 50_000

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mnas import export, recommend
-from mnas.confirm import confirm
-from mnas.log import Confirmed, Log, read
-from mnas.search import resume, search
+from mnas.analysis import recommend
+from mnas.engine.confirm import confirm
+from mnas.engine.loop import resume, search
+from mnas.export import spec as export
+from mnas.journal.log import Log
+from mnas.journal.reader import read
+from mnas.journal.records import Confirmed
+from mnas.show import recommendation
 from search_space import InputError
 from tests.test_cli import mnas
 from tests.test_recommend import Noisy, noisy, true_reward
@@ -41,7 +45,7 @@ def test_the_recommendation_reads_them_as_further_trainings(run: Path) -> None:
         if each.row.trial in trained:
             assert each.spread < before[each.row.trial].spread / 2
             assert abs(each.expected - true_reward(log, each.row.trial)) < 3 * each.spread
-    assert "trained 51 times" in recommend.text(log)
+    assert "trained 51 times" in recommendation.text(log)
 
 
 def test_what_was_confirmed_is_not_trained_again_and_a_stopped_one_goes_on(run: Path) -> None:
@@ -70,8 +74,8 @@ def test_trainings_of_the_search_itself_are_counted_too(run: Path) -> None:
     log.add(replace(log.asks[chosen], trial=count))
     log.add(replace(log.outcomes[chosen], trial=count))
     log.add(Confirmed(trial=chosen, repeat=0, accuracy=0.5, reward=log.outcomes[chosen].reward))
-    assert f"trial {chosen}, " in recommend.text(log)
-    assert "trained 3 times" in recommend.text(log)
+    assert f"trial {chosen}, " in recommendation.text(log)
+    assert "trained 3 times" in recommendation.text(log)
 
 
 def test_what_was_confirmed_is_believed_however_low_its_first_training_was(

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from controllers import CONTROLLERS, Controller, Problem
-from controllers.base import Repeats
 from controllers.bayesian import Bayesian
 from controllers.evolution import RegularizedEvolution
 from controllers.exhaustive import Exhaustive
@@ -17,6 +16,7 @@ from controllers.local_search import LocalSearch
 from controllers.policies import LSTM, Factorized, Policy
 from controllers.ppo import PPO, mnasnet
 from controllers.random_search import RandomSearch
+from controllers.repeats import Repeats
 from mnas.config import Config
 from search_space import Genotype, InputError, Space
 from search_space.mnasnet import imagenet, tiny

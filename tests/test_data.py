@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from runners.data import open_data
+from runners.data.datasets import open_data
 from search_space import InputError
 
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from mnas import config
+from mnas.config import files
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -49,7 +49,7 @@ def test_the_kuberay_job_has_the_fields_of_ray_io_v1_and_a_search_that_can_be() 
     command = job["spec"]["entrypoint"].split()
     assert command[:2] == ["mnas", "search"]
     assert "--resume-if-exists" in command
-    config.load(config.find(command[2]), overrides(command)).settings()
+    files.load(files.find(command[2]), overrides(command)).settings()
 
 
 def test_ray_up_takes_the_cluster_file() -> None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search_space.architecture import Padding
-from search_space.depthwise import DepthwiseConv2d
-from search_space.network import build
+from search_space.network.build import build
+from search_space.network.depthwise import DepthwiseConv2d
 from search_space.zoo import ZOO
 
 

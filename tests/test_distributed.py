@@ -4,7 +4,8 @@ import os
 import signal
 from pathlib import Path
 
-from mnas import export, train
+from mnas import training as train
+from mnas.export import spec as export
 from runners import checkpoint
 from tests.conftest import alive, wait_for
 from tests.test_search import group

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mnas import coefficients, config, export, train
-from mnas.config import Config
-from mnas.log import read
-from mnas.recommend import promising
+from mnas import training as train
+from mnas.analysis.recommend import promising
+from mnas.config import Config, files
+from mnas.engine import coefficients
+from mnas.export import spec as export
+from mnas.journal.reader import read
 from search_space.mnasnet import tiny
 from tests.conftest import ROOT
 from tests.test_cli import mnas
@@ -84,12 +86,12 @@ def test_the_readmes_searches_are_of_shipped_configurations_and_known_options() 
     assert searched
     for command in searched:
         overrides = [value for option, value in itertools.pairwise(command) if option == "--set"]
-        config.load(config.find(command[1]), overrides).settings()
+        files.load(files.find(command[1]), overrides).settings()
 
 
 @pytest.mark.parametrize("name", ["quickstart", "cifar10", "imagenet"])
 def test_the_shipped_trainings_can_be(name: str) -> None:
-    shipped = config.load(config.find(name), ["train.data=mnist-5k"])
+    shipped = files.load(files.find(name), ["train.data=mnist-5k"])
     assert shipped.training().epochs == {"quickstart": 20, "cifar10": 200, "imagenet": 350}[name]
 
 
@@ -115,7 +117,7 @@ def test_make_knows_the_two_commands() -> None:
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("path", sorted(config.SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(files.SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
 def test_each_configurations_head_says_its_command(path: Path) -> None:
     text = path.read_text()
     verb = "scale-search b0.json" if path.stem == "coefficients" else "search"

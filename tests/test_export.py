@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from mnas import export
-from mnas.log import Log
-from mnas.report import best
-from mnas.search import search
+from mnas.analysis.ranking import best
+from mnas.engine.loop import search
+from mnas.export import spec as export
+from mnas.export import strings, trial
+from mnas.journal.log import Log
 from search_space import InputError
 from search_space.cost import cost
 from search_space.zoo import ZOO
@@ -29,7 +30,7 @@ def test_a_spec_reads_back(name: str, tmp_path: Path) -> None:
 
 
 def test_the_winners_spec_says_what_it_is_what_it_reached_and_where_it_is_from(log: Log) -> None:
-    spec, winner = export.trial_spec(log), best(log, 1)[0]
+    spec, winner = trial.trial_spec(log), best(log, 1)[0]
     architecture = log.space.decode(log.asks[winner.trial].genotype)
     assert spec["architecture"] == architecture.to_json()
     assert spec["blocks"] == list(architecture.block_strings)
@@ -43,16 +44,16 @@ def test_the_winners_spec_says_what_it_is_what_it_reached_and_where_it_is_from(l
 
 
 def test_any_trial_can_be_exported(log: Log) -> None:
-    assert export.trial_spec(log, 5)["provenance"]["genotype"] == list(log.asks[5].genotype)
+    assert trial.trial_spec(log, 5)["provenance"]["genotype"] == list(log.asks[5].genotype)
 
 
 def test_a_trial_without_accuracy_is_refused(tmp_path: Path) -> None:
     faulty = {"name": "tests.stand_in:Faulty", "how": "raised", "marks": str(tmp_path / "marks")}
     log = search(config(trials=3, proxy=faulty), tmp_path / "run")
     with pytest.raises(InputError, match=r"trial: 1 failed \(raised\); nothing to export"):
-        export.trial_spec(log, 1)
+        trial.trial_spec(log, 1)
     with pytest.raises(InputError, match="trial: 7; "):
-        export.trial_spec(log, 7)
+        trial.trial_spec(log, 7)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +94,9 @@ def test_a_spec_is_not_written_over_a_folder_or_a_device(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("grammar", ["timm", "tf"])
 def test_strings_are_read_back_before_they_are_written(grammar: str) -> None:
-    written = export.strings(export.spec(ZOO["efficientnet-b0"], "b0"), grammar)
+    written = strings.strings(export.spec(ZOO["efficientnet-b0"], "b0"), grammar)
     assert json.loads(json.dumps(written)) == written
-    assert export.from_strings(written).digest == ZOO["efficientnet-b0"].digest
+    assert strings.from_strings(written).digest == ZOO["efficientnet-b0"].digest
     if grammar == "timm":
         assert written["arch_def"][1] == ["ir_r2_k3_s2_e6_c24_se0.25"]
         assert (written["act_layer"], written["norm_eps"], written["stem_size"]) == ("silu", 1e-3, 32)
@@ -107,7 +108,7 @@ def test_strings_are_read_back_before_they_are_written(grammar: str) -> None:
 def test_a_file_of_strings_is_read_as_a_spec(tmp_path: Path, grammar: str) -> None:
     path = tmp_path / "lite 0.json"
     same = replace(ZOO["efficientnet-lite0"], padding="same")
-    export.write(path, export.strings(export.spec(same, "lite0"), grammar))
+    export.write(path, strings.strings(export.spec(same, "lite0"), grammar))
     read = export.read(path)
     assert (read["name"], read["digest"]) == ("lite-0", same.digest)
 
@@ -138,5 +139,5 @@ def test_a_spec_from_before_a_field_was_added_is_read(tmp_path: Path) -> None:
 
 def test_a_hidden_run_directory_gives_a_spec_that_can_be_read(tmp_path: Path) -> None:
     log = search(config(trials=2), tmp_path / ".hidden run")
-    export.write(tmp_path / "x.json", export.trial_spec(log))
+    export.write(tmp_path / "x.json", trial.trial_spec(log))
     assert export.read(tmp_path / "x.json")["name"].startswith("hidden-run-trial")

@@ -15,11 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from mnas import follow
-from mnas.journal import NAME, Journal
-from mnas.log import Ask, Log, Outcome, Reader, Resumed, Retry, Session
-from mnas.search import search
-from mnas.vitals import RECENT, entropy, lag, vitals
+from mnas.analysis.vitals import RECENT, entropy, lag, vitals
+from mnas.engine.loop import search
+from mnas.journal.directory import NAME
+from mnas.journal.log import Log
+from mnas.journal.reader import Reader
+from mnas.journal.records import Ask, Outcome, Resumed, Retry, Session
+from mnas.journal.writer import Journal
+from mnas.show import follow
 from runners import Failure
 from search_space import InputError
 from tests.conftest import ROOT
@@ -103,7 +106,7 @@ def test_a_log_read_as_it_grows_is_the_log_read_at_once(tmp_path: Path) -> None:
 
 def test_a_line_longer_than_a_block_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = search(config(trials=5), tmp_path / "run")
-    monkeypatch.setattr("mnas.log.BLOCK", 50)
+    monkeypatch.setattr("mnas.journal.log.BLOCK", 50)
     assert Reader(whole.run)().outcomes == whole.outcomes
 
 

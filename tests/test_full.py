@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from runners import checkpoint, tensors
+from runners import checkpoint
 from runners.checkpoint import Moment, Record
-from runners.data import open_data
-from runners.full import FullTraining
-from runners.recipe import PAPER, Recipe
+from runners.data.datasets import open_data
+from runners.training import tensors
+from runners.training.full import FullTraining
+from runners.training.recipe import PAPER, Recipe
 from search_space import Architecture, InputError, Stage
 from search_space.zoo import ZOO
 from tests.test_data import idx

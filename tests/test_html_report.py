@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnas import coefficients, page
+from mnas.analysis.recommend import recommend
 from mnas.config import Config
-from mnas.journal import Journal
-from mnas.log import Ask, Confirmed, Log, Outcome, Record, Resumed, Retry, Session, read
-from mnas.page import series, timeline
-from mnas.page.stages import drawn
-from mnas.recommend import recommend
-from mnas.search import search
+from mnas.engine import coefficients
+from mnas.engine.loop import search
+from mnas.journal.log import Log
+from mnas.journal.reader import read
+from mnas.journal.records import Ask, Confirmed, Outcome, Record, Resumed, Retry, Session
+from mnas.journal.writer import Journal
+from mnas.show import page
+from mnas.show.page import series, timeline
+from mnas.show.page.stages import drawn
 from runners import Failure
 from search_space import InputError
 from search_space.cost import cost

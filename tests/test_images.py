@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runners.images import Bytes, Images, batches, split
+from runners.data.images import Bytes, Images, batches, split
 from search_space import InputError
 
 

@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnas.config import Config
-from mnas.journal import Journal, is_running
-from mnas.log import Ask, Header, Outcome, Reader, Retry, read, to_line
+from mnas.journal import directory
+from mnas.journal.directory import is_running
+from mnas.journal.reader import Reader, read
+from mnas.journal.records import Ask, Header, Outcome, Retry, to_line
+from mnas.journal.writer import Journal
 from runners import Failure
 from search_space import Decision, InputError, Space
 from search_space.mnasnet import tiny
@@ -238,7 +241,7 @@ def test_the_lock_of_a_killed_process_is_free(run: Path) -> None:
     program = f"""
 import os, signal
 from pathlib import Path
-from mnas.journal import Journal
+from mnas.journal.writer import Journal
 held = Journal.reopen(Path({str(run)!r}))
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -265,8 +268,8 @@ def test_a_disk_that_fills_in_the_middle_of_a_line_leaves_a_run_that_goes_on(tmp
     program = f"""
 import resource, signal
 from pathlib import Path
-from mnas.journal import Journal
-from mnas.log import Ask
+from mnas.journal.writer import Journal
+from mnas.journal.log import Ask
 from tests.test_journal import CONFIG, SPACE
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal.create(Path({str(tmp_path / "run")!r}), CONFIG, SPACE)
@@ -306,9 +309,9 @@ def test_a_strangers_links_are_not_written_through(run: Path, tmp_path: Path, na
 
 def test_a_search_that_was_begun_meanwhile_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Someone quicker begins between our look and our lock."""
-    from mnas import journal
+    from mnas.journal import writer as journal
 
-    taken = journal.locked
+    taken = directory.locked
 
     def slow(run: Path) -> object:
         monkeypatch.setattr(journal, "locked", taken)

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from runners import Job, Result, Runner
+from runners.cluster.runner import RayRunner
 from runners.local import local
 from runners.memory import allocator, beginning_with
-from runners.ray_runner import RayRunner
 from tests.conftest import ROOT
 from tests.stand_in import Arithmetic
 from tests.test_runners import run

@@ -9,9 +9,9 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 from search_space import Architecture, Stage
-from search_space.benchmarks import BENCHMARKS
 from search_space.cost import cost
-from search_space.network import BatchNorm2d, ChannelMeans, PointwiseConv2d, SqueezeExcite, build
+from search_space.network.build import BatchNorm2d, ChannelMeans, PointwiseConv2d, SqueezeExcite, build
+from search_space.public_benchmarks import BENCHMARKS
 from search_space.scaling import EFFICIENTNET, scale
 from search_space.zoo import ZOO
 from tests import golden

@@ -5,9 +5,9 @@ import onnxruntime
 import pytest
 import torch
 
-from mnas import onnx
+from mnas.export import onnx
 from search_space.mnasnet import tiny
-from search_space.network import build
+from search_space.network.build import build
 from search_space.zoo import ZOO
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

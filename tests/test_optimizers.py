@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from runners.optimizers import SGD, RMSprop
+from runners.training.optimizers import SGD, RMSprop
 
 
 def steps(gradients: list[float], *, lr: float, **options: float) -> float:

@@ -10,8 +10,8 @@ import torch
 
 from runners import Job
 from runners.base import DivergenceError
-from runners.proxy import ProxyTask
-from runners.recipe import Recipe
+from runners.training.proxy import ProxyTask
+from runners.training.recipe import Recipe
 from search_space import InputError, Stage
 from search_space.mnasnet import tiny
 from search_space.zoo import ZOO

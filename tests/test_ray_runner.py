@@ -12,10 +12,11 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from runners import Job, Result, ray_runner
-from runners.proxy import ProxyTask
-from runners.ray_runner import RayRunner
-from runners.ray_worker import versions
+from runners import Job, Result
+from runners.cluster import runner as ray_runner
+from runners.cluster.runner import RayRunner
+from runners.cluster.worker import versions
+from runners.training.proxy import ProxyTask
 from search_space import InputError
 from tests.conftest import alive, wait_for
 from tests.stand_in import Arithmetic

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnas import export, recommend
+from mnas.analysis import recommend
 from mnas.config import Config
-from mnas.log import Log
-from mnas.search import search
+from mnas.engine.loop import search
+from mnas.export import trial as export_trial
+from mnas.journal.log import Log
+from mnas.show import recommendation
 from runners.base import Job, Result
 from search_space import Architecture
 from tests.test_search import config
@@ -79,19 +81,19 @@ def test_chances_are_of_one_network_each_and_add_up(searched: list[Log]) -> None
 def test_export_takes_the_recommended_and_another_one_that_is_asked_for(searched: list[Log]) -> None:
     log = searched[0]
     trial = recommend.recommend(log)[0].row.trial
-    assert export.trial_spec(log)["provenance"]["trial"] == trial
-    assert export.trial_spec(log, 3)["provenance"]["trial"] == 3
+    assert export_trial.trial_spec(log)["provenance"]["trial"] == trial
+    assert export_trial.trial_spec(log, 3)["provenance"]["trial"] == 3
 
 
 def test_the_same_log_gives_the_same_recommendation(searched: list[Log]) -> None:
-    assert recommend.text(searched[0]) == recommend.text(searched[0]).strip()
+    assert recommendation.text(searched[0]) == recommendation.text(searched[0]).strip()
 
 
 def test_of_few_trials_nothing_is_said_and_the_best_told_is_exported(tmp_path: Path) -> None:
     log = search(noisy(0, trials=recommend.LEAST - 1), tmp_path / "run")
-    assert recommend.text(log) == ""
+    assert recommendation.text(log) == ""
     told = max(log.outcomes.values(), key=lambda outcome: outcome.reward).trial
-    assert export.trial_spec(log)["provenance"]["trial"] == told
+    assert export_trial.trial_spec(log)["provenance"]["trial"] == told
 
 
 def test_of_a_long_log_it_reads_the_best_and_some_of_all_times(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_where_no_network_gets_anything_right_nothing_is_recommended(
     monkeypatch.setattr(Noisy, "true", lambda self, architecture: 0.0)
     quiet = config(trials=12, proxy={"name": "tests.test_recommend:Noisy", "noise": 0.0}, controller={"name": "random"})
     log = search(quiet, tmp_path / "run")
-    assert recommend.text(log) == ""
+    assert recommendation.text(log) == ""
     assert len(recommend.promising(log, 3)) == 3
 
 

@@ -5,12 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnas import report
+from mnas.analysis import ranking as report
+from mnas.analysis import state, summary
+from mnas.analysis.ranking import Row
 from mnas.config import Config
-from mnas.journal import Journal
-from mnas.log import Ask, Log, Outcome
-from mnas.report import Row
-from mnas.search import search
+from mnas.engine.loop import search
+from mnas.journal.log import Log
+from mnas.journal.records import Ask, Outcome
+from mnas.journal.writer import Journal
+from mnas.show import overview, plots
 from runners import Failure
 from search_space import InputError
 from tests.test_journal import CONFIG, SPACE
@@ -74,7 +77,7 @@ def test_the_best_are_networks_each_once(tmp_path: Path) -> None:
 
 
 def test_the_summary_is_json_and_counts_everything(log: Log) -> None:
-    data = json.loads(json.dumps(report.summary(log)))
+    data = json.loads(json.dumps(summary.summary(log)))
     assert data["state"] == "finished"
     assert data["trials"] == {
         "planned": 30,
@@ -92,7 +95,7 @@ def test_the_summary_is_json_and_counts_everything(log: Log) -> None:
 
 
 def test_the_text_shows_state_best_stages_front_and_failures(log: Log) -> None:
-    text = report.text(log)
+    text = overview.text(log)
     assert "finished, 30 of 30 trials done, 1 failed\n" in text
     assert "space mnasnet-tiny, controller ppo, target 3.00M macs, seed 3; " in text
     assert f"Trial {report.best(log, 1)[0].trial}, stage by stage" in text
@@ -109,23 +112,23 @@ def unfinished(path: Path, *records: Ask | Outcome) -> Log:
 
 def test_a_search_with_nothing_done_has_a_state_and_nothing_else(tmp_path: Path) -> None:
     log = unfinished(tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7))
-    text = report.text(log)
+    text = overview.text(log)
     assert "stopped, 0 of 3 trials done, 1 unfinished" in text
     assert text.endswith(f"Go on with: mnas resume {tmp_path / 'run'}")
     with pytest.raises(InputError, match="has no trained trial yet"):
-        report.plot(log, tmp_path / "x.png")
+        plots.plot(log, tmp_path / "x.png")
 
 
 def test_a_search_of_failures_alone_is_shown(tmp_path: Path) -> None:
     failed = Outcome(trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why"))
     log = unfinished(tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7), failed)
-    assert "Failures: raised 1\n  trial 0: raised: why" in report.text(log)
+    assert "Failures: raised 1\n  trial 0: raised: why" in overview.text(log)
 
 
 def test_a_search_that_is_being_written_is_running(tmp_path: Path) -> None:
     with Journal.create(tmp_path / "run", CONFIG, SPACE) as journal:
-        assert report.state(journal.log) == "running"
-    assert report.state(journal.log) == "stopped"
+        assert state.state(journal.log) == "running"
+    assert state.state(journal.log) == "stopped"
 
 
 def test_a_trial_that_was_not_asked_is_refused(log: Log) -> None:
@@ -135,7 +138,7 @@ def test_a_trial_that_was_not_asked_is_refused(log: Log) -> None:
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_the_plot_is_a_picture(log: Log, tmp_path: Path, ending: str) -> None:
-    report.plot(log, tmp_path / f"search.{ending}")
+    plots.plot(log, tmp_path / f"search.{ending}")
     content = (tmp_path / f"search.{ending}").read_bytes()
     assert content.startswith(b"\x89PNG" if ending == "png" else b"<?xml")
 
@@ -143,9 +146,9 @@ def test_the_plot_is_a_picture(log: Log, tmp_path: Path, ending: str) -> None:
 def test_what_a_child_said_cannot_steer_the_terminal(tmp_path: Path) -> None:
     failed = Outcome(trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why\n\x1b[2Jnot"))
     log = unfinished(tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7), failed)
-    assert r"trial 0: raised: why\n\x1b[2Jnot" in report.text(log)
+    assert r"trial 0: raised: why\n\x1b[2Jnot" in overview.text(log)
 
 
 def test_a_picture_of_an_unknown_kind_is_refused(log: Log, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"plot: '.*x.foo'; takes a file ending in .png, .svg or .pdf"):
-        report.plot(log, tmp_path / "x.foo")
+        plots.plot(log, tmp_path / "x.foo")

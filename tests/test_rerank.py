@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnas import report, rerank
+from mnas.analysis import ranking as report
+from mnas.analysis import rerank
 from mnas.config import Config
-from mnas.log import Log
+from mnas.engine.loop import search
+from mnas.journal.log import Log
 from mnas.reward import Reward
-from mnas.search import search
+from mnas.show import reranking
 from search_space import InputError
 from search_space.cost import cost
 from tests.test_search import config
@@ -112,10 +114,10 @@ def test_what_is_no_reward_is_one_line(log: Log, spec: str, says: str) -> None:
 
 
 def test_the_text_says_the_new_best_the_order_and_how_much_is_near_the_target(log: Log) -> None:
-    same = rerank.text(log, rerank.under(log, asdict(log.reward)))
+    same = reranking.text(log, rerank.under(log, asdict(log.reward)))
     top = report.best(log, 1)[0]
     assert f"The best before, trial {top.trial}, is now 1 of 29" in same
     assert "The order of the 29 networks held with Spearman 1.00" in same
     other = rerank.under(log, {"target": 2e6, "beta": -5.0})
     near = sum(abs(ask.macs / 2e6 - 1) <= 0.1 for ask in log.asks.values())
-    assert f"Within 10% of the target are {near} of the 30 networks tried" in rerank.text(log, other)
+    assert f"Within 10% of the target are {near} of the 30 networks tried" in reranking.text(log, other)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from runners import Evaluate, Job, Runner
+from runners.cluster.runner import RayRunner
 from runners.local import local
-from runners.ray_runner import RayRunner
 from search_space import InputError
 from search_space.mnasnet import tiny
 from tests.stand_in import Arithmetic, Faulty, Unprepared

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from tensorboardX import proto
 
+from mnas.analysis.vitals import lag
 from mnas.config import Config
-from mnas.journal import NAME, Journal
-from mnas.log import Log, read
-from mnas.scalars import Scalars
-from mnas.search import resume, search
-from mnas.vitals import lag
+from mnas.engine.loop import resume, search
+from mnas.engine.tensorboard import Scalars
+from mnas.journal.directory import NAME
+from mnas.journal.log import Log
+from mnas.journal.reader import read
+from mnas.journal.writer import Journal
 from search_space import InputError, Space
 from search_space.mnasnet import tiny
 from tests.test_journal import ASK, OUTCOME

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from mnas.config import Config
-from mnas.log import Log, read
-from mnas.search import job_seed, resume, search
+from mnas.engine.loop import job_seed, resume, search
+from mnas.journal.log import Log
+from mnas.journal.reader import read
 from search_space import InputError
 from search_space.cost import cost
 from tests.conftest import ROOT, alive, wait_for

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from mnas import export
+from mnas.analysis.recommend import promising
 from mnas.config import Config
-from mnas.log import Log
-from mnas.recommend import promising
-from mnas.search import resume, search
-from mnas.seeds import FROM_RUN, genotypes
+from mnas.engine.init import FROM_RUN, genotypes
+from mnas.engine.loop import resume, search
+from mnas.export import spec as export
+from mnas.journal.log import Log
 from search_space import InputError
 from search_space.mnasnet import imagenet, tiny
 from search_space.zoo import ZOO

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runners.data import open_data
+from runners.data.datasets import open_data
 from search_space import InputError
 
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_space import SPACES, InputError, Space
-from search_space.benchmarks import BENCHMARKS, accel_nasbench, nas_bench_macro
 from search_space.cost import cost
 from search_space.mnasnet import channel_choices, imagenet, repeat_choices, small, tiny
 from search_space.pricing import Pricing
+from search_space.public_benchmarks import BENCHMARKS, accel_nasbench, nas_bench_macro
 from search_space.zoo import ZOO
 
 SHIPPED = {"mnasnet": imagenet(), "mnasnet-small": small(), "mnasnet-tiny": tiny()}

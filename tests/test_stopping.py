@@ -8,14 +8,20 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mnas import export, recommend, report, rerank, table, trial
-from mnas.compare import best_so_far
+from mnas.analysis import ranking as report
+from mnas.analysis import recommend, rerank, table
+from mnas.analysis.ranking import best_so_far
 from mnas.config import Config
-from mnas.confirm import confirm
-from mnas.log import Log, Outcome, read
+from mnas.engine.confirm import confirm
+from mnas.engine.loop import resume, search
+from mnas.engine.stopping import CAUTION, LEAST, Forecast, Stopping
+from mnas.export import spec
+from mnas.export import trial as export_trial
+from mnas.journal.log import Log
+from mnas.journal.reader import read
+from mnas.journal.records import Outcome
 from mnas.reward import Reward
-from mnas.search import resume, search
-from mnas.stopping import CAUTION, LEAST, Forecast, Stopping
+from mnas.show import trial
 from runners import Failure, Job
 from search_space import InputError, Space
 from search_space.cost import Cost
@@ -189,9 +195,9 @@ def test_all_that_shows_a_trial_says_that_it_was_ended(stopped: Log) -> None:
     ended = stopped.outcomes[number]
     words = f"stopped after epoch {len(ended.curve)} of 4, expected to reach accuracy {ended.accuracy:.4f}, reward"
     assert words in trial.text(stopped, number)
-    assert f"{sum(ends(stopped))} stopped early" in report.headline(stopped)
+    assert f"{sum(ends(stopped))} stopped early" in spec.headline(stopped)
     assert table.trials(stopped)["status"][number] == "stopped_early"
-    assert "validation" not in export.trial_spec(stopped, number)["accuracy"]
+    assert "validation" not in export_trial.trial_spec(stopped, number)["accuracy"]
 
 
 def test_who_is_confirmed_is_trained_to_the_end(stopped: Log, tmp_path: Path) -> None:

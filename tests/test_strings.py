@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from search_space import Architecture, InputError, Stage
+from search_space.block_strings import from_tf, from_timm, to_tf, to_timm
 from search_space.cost import cost
 from search_space.mnasnet import imagenet, small
 from search_space.scaling import TABLES, scale
-from search_space.strings import from_tf, from_timm, to_tf, to_timm
 from search_space.zoo import ZOO
 from tests import golden
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mnas.config import Config, find, load
-from mnas.search import search
+from mnas.engine.loop import search
 from runners import Job
 from runners.surrogate import Surrogate, Table, Trees
 from search_space import InputError
-from search_space.benchmarks import accel_nasbench, nas_bench_macro
 from search_space.cost import cost
+from search_space.public_benchmarks import accel_nasbench, nas_bench_macro
 
 
 def stump(path: Path) -> Path:

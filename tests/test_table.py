@@ -9,9 +9,11 @@ import pandas
 import pytest
 
 import mnas
-from mnas import records, report, rerank, table
-from mnas.log import Log
-from mnas.search import search
+from mnas.analysis import ranking as report
+from mnas.analysis import rerank, table
+from mnas.engine.loop import search
+from mnas.journal import records
+from mnas.journal.log import Log
 from runners import Failure
 from search_space import InputError
 from tests.conftest import ROOT

@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 import torch
 
-from mnas import export, train, weights
+from mnas import training as train
+from mnas.analysis import statistics
 from mnas.config import Config
-from mnas.search import search
-from runners import checkpoint, tensors
+from mnas.engine.loop import search
+from mnas.export import spec as export
+from mnas.export import weights
+from runners import checkpoint
 from runners.checkpoint import Epoch
-from runners.proxy import ProxyTask
-from runners.task import made_for_bfloat16
-from runners.training import Training
+from runners.training import tensors
+from runners.training.loop import Training
+from runners.training.proxy import ProxyTask
+from runners.training.task import made_for_bfloat16
 from search_space import InputError
 from search_space.zoo import ZOO
 from tests.conftest import wait_for
@@ -164,10 +168,10 @@ def test_the_best_of_a_search_are_trained_and_their_order_is_compared(tmp_path: 
 
 
 def test_spearman_is_the_correlation_of_ranks() -> None:
-    assert train.spearman([(0.1, 5.0), (0.2, 6.0), (0.3, 7.0)]) == pytest.approx(1)
-    assert train.spearman([(0.1, 7.0), (0.2, 6.0), (0.3, 5.0)]) == pytest.approx(-1)
+    assert statistics.spearman([(0.1, 5.0), (0.2, 6.0), (0.3, 7.0)]) == pytest.approx(1)
+    assert statistics.spearman([(0.1, 7.0), (0.2, 6.0), (0.3, 5.0)]) == pytest.approx(-1)
     # Ranks 1 2 3 4 against 1 3 2 4: 1 - 6·2 / (4·15).
-    assert train.spearman([(1, 10), (2, 30), (3, 20), (4, 40)]) == pytest.approx(0.8)
+    assert statistics.spearman([(1, 10), (2, 30), (3, 20), (4, 40)]) == pytest.approx(0.8)
 
 
 def test_a_runs_own_data_are_taken_where_no_other_are_named() -> None:

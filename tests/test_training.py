@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from runners.base import DivergenceError
-from runners.images import Images
-from runners.recipe import PAPER, Recipe
-from runners.training import Normalise, Training, augment, partners, tensor_of
-from runners.vector import Precision
+from runners.data.images import Images
+from runners.training.augment import Normalise, augment, partners, tensor_of
+from runners.training.loop import Training
+from runners.training.recipe import PAPER, Recipe
+from runners.training.vector import Precision
 from search_space import InputError
 
 

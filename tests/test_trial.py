@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mnas import report, trial
-from mnas.journal import Journal
-from mnas.log import Ask, Log, Outcome, Retry
-from mnas.search import search
+from mnas import formatting
+from mnas.engine.loop import search
+from mnas.journal.log import Log
+from mnas.journal.records import Ask, Outcome, Retry
+from mnas.journal.writer import Journal
+from mnas.show import tables, trial
 from runners import Failure
 from search_space import InputError
 from search_space.cost import Cost, cost, stage_costs
@@ -81,4 +83,4 @@ def test_a_trial_that_was_not_asked_is_refused(log: Log) -> None:
 @pytest.mark.parametrize("name", ZOO)
 def test_the_stages_costs_add_up_to_the_networks(name: str) -> None:
     assert Cost.total(stage_costs(ZOO[name])) == cost(ZOO[name])
-    assert report.millions(cost(ZOO[name]).macs) in report.stage_table(ZOO[name], priced=True)
+    assert formatting.millions(cost(ZOO[name]).macs) in tables.stage_table(ZOO[name], priced=True)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from mnas.config import Config
-from mnas.search import search
-from mnas.tune import Searcher
+from mnas.engine.loop import search
+from mnas.engine.tune import Searcher
 from search_space import Architecture, InputError
 from tests.conftest import ROOT, wait_for
 from tests.test_search import FEW, told
@@ -83,7 +83,7 @@ def test_what_was_saved_is_gone_on_with_as_if_nothing_had_happened(tmp_path: Pat
 
 
 def first_seed(searcher: Searcher, number: int) -> int:
-    from mnas.search import job_seed
+    from mnas.engine.loop import job_seed
 
     return job_seed(searcher._settings.seed, number)
 
@@ -122,8 +122,8 @@ TUNED = """
 import sys, time
 import ray
 from ray import tune
-from mnas.config import Config
-from mnas.tune import Searcher
+from mnas.config.config import Config
+from mnas.engine.tune import Searcher
 from tests.test_tune import accuracy, planned
 
 def train(config):

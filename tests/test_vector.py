@@ -9,12 +9,13 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.plain import optimizer_of
-from runners.images import Images
-from runners.recipe import Recipe
-from runners.training import Normalise, Training, tensor_of
-from runners.vector import Precision, vectors
+from runners.data.images import Images
+from runners.training.augment import Normalise, tensor_of
+from runners.training.loop import Training
+from runners.training.recipe import Recipe
+from runners.training.vector import Precision, vectors
 from search_space import Architecture, Stage
-from search_space.network import build
+from search_space.network.build import build
 
 RECIPE = Recipe(epochs=1, batch_size=20, lr=0.05, weight_decay=1e-3, pad=0, warmup_epochs=0.0)
 

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mnas.weights import NAMINGS, import_weights, initialised, load, save
+from mnas.export.foreign import NAMINGS, import_weights
+from mnas.export.weights import initialised, load, save
 from search_space import Architecture, InputError
 from search_space.mnasnet import tiny
-from search_space.network import build
+from search_space.network.build import build
 from search_space.zoo import ZOO
 
 LITE0 = replace(ZOO["efficientnet-lite0"], padding="same")

@@ -1,0 +1,1 @@
+"""What a journal answers, as data: rankings, recommendations, comparisons, tables."""

@@ -1,0 +1,1 @@
+"""What leaves a search: specs, block strings, weights, ONNX."""

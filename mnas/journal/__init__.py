@@ -1,0 +1,1 @@
+"""The journal, the only state of a search: its records, its one writer, its readers."""

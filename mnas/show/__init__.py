@@ -1,0 +1,1 @@
+"""What people see of a search: text, plots and the HTML page."""

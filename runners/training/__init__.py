@@ -1,0 +1,1 @@
+"""Training one network: the loop, its recipe, the proxy task and the full training."""

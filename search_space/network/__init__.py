@@ -1,0 +1,1 @@
+"""From an architecture to a `torch.nn.Module`: torch is imported in this folder only."""
