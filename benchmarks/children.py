@@ -1,14 +1,16 @@
 """How many children an hour: our warm workers beside the loop most people write, a process a trial.
 
-    python -m benchmarks.children cifar10-cpu --set proxy.path=../shared/data/cifar10 [--networks 6] [--seeds 3]
+    python -m benchmarks.children cifar10-cpu --set proxy.path=../shared/data/cifar10 [--networks 6]
+    [--seeds 3]
 
-Both train the same random networks with CONFIG's proxy task, two at a time on one thread each, seed after seed in
-turns: from the start of Python to the last accuracy, with whatever a trial needs. A trial of the plain loop imports
-torch, reads the data, builds the network, counts its FLOPs with fvcore, and trains on batches of a DataLoader that
-transforms images one by one, in contiguous float32, with `.item()` in every step; then it measures, likewise. Ours is
-what a search's runner does, its start included. Accuracy is the mean of all networks, its deviation that between
-seeds. The last row is the limit of our way: what torch's operations on numbers take in our children, with nothing
-between them, no start, no building and no counting.
+Both train the same random networks with CONFIG's proxy task, two at a time on one thread each, seed
+after seed in turns: from the start of Python to the last accuracy, with whatever a trial needs. A
+trial of the plain loop imports torch, reads the data, builds the network, counts its FLOPs with
+fvcore, and trains on batches of a DataLoader that transforms images one by one, in contiguous
+float32, with `.item()` in every step; then it measures, likewise. Ours is what a search's runner
+does, its start included. Accuracy is the mean of all networks, its deviation that between seeds.
+The last row is the limit of our way: what torch's operations on numbers take in our children, with
+nothing between them, no start, no building and no counting.
 """
 
 import json
@@ -53,11 +55,17 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
-    (training, validation), recipe, architecture = task.images, task.recipe, task.child(architecture)
+    (training, validation), recipe, architecture = (
+        task.images,
+        task.recipe,
+        task.child(architecture),
+    )
     size = architecture.resolution
     network = plainly(build(architecture, bn_momentum=recipe.bn_momentum))
     image = torch.zeros(1, architecture.in_channels, size, size)
-    FlopCountAnalysis(network.eval(), image).unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+    FlopCountAnalysis(network.eval(), image).unsupported_ops_warnings(
+        False
+    ).uncalled_modules_warnings(False).total()
     optimizer = optimizer_of(network, recipe)
     normalise = Normalise.of(training)
 
@@ -73,7 +81,9 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
         for step, (pixels, labels) in enumerate(batches):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr_at(epoch + (step + 0.5) / len(batches))
-            loss = functional.cross_entropy(network(pixels), labels, label_smoothing=recipe.label_smoothing)
+            loss = functional.cross_entropy(
+                network(pixels), labels, label_smoothing=recipe.label_smoothing
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -81,7 +91,8 @@ def _plain(task: ProxyTask, architecture: Architecture, seed: int) -> float:
         network.eval()
         with torch.no_grad():
             right = sum(
-                int((network(pixels).argmax(1) == labels).sum()) for pixels, labels in loader(validation, train=False)
+                int((network(pixels).argmax(1) == labels).sum())
+                for pixels, labels in loader(validation, train=False)
             )
     return right / len(validation)
 
@@ -147,8 +158,15 @@ def _spent() -> float:
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE")
 @click.option("--networks", default=6, type=click.IntRange(1), show_default=True)
 @click.option("--seeds", default=3, type=click.IntRange(1), show_default=True)
-@click.option("--one", nargs=2, type=int, hidden=True, help="Train one network from one seed, plainly, here.")
-@click.option("--ours", type=int, hidden=True, help="Train all networks from one seed by our runner, from here.")
+@click.option(
+    "--one", nargs=2, type=int, hidden=True, help="Train one network from one seed, plainly, here."
+)
+@click.option(
+    "--ours",
+    type=int,
+    hidden=True,
+    help="Train all networks from one seed by our runner, from here.",
+)
 def main(
     config_file: str,
     overrides: tuple[str],
@@ -162,14 +180,23 @@ def main(
     planned = files.load(files.find(config_file), [*overrides, *fixed])
     children, task = _networks(planned, networks), planned.evaluate(planned.space())
     if not isinstance(task, ProxyTask):
-        raise InputError(f"{config_file}: proxy.name: the plain loop trains on images; takes a configuration that does")
+        raise InputError(
+            f"{config_file}: proxy.name: the plain loop trains "
+            "on images; takes a configuration that does"
+        )
     require(task.threads == 1, "proxy.threads", task.threads, "1, as the plain loop")
     require(
-        task.recipe.optimizer == "sgd", "proxy.recipe.optimizer", task.recipe.optimizer, "sgd: all that is done plainly"
+        task.recipe.optimizer == "sgd",
+        "proxy.recipe.optimizer",
+        task.recipe.optimizer,
+        "sgd: all that is done plainly",
     )
     for name in ("cutout", "mixup", "ema"):
         require(
-            not getattr(task.recipe, name), f"proxy.recipe.{name}", getattr(task.recipe, name), "0: not done plainly"
+            not getattr(task.recipe, name),
+            f"proxy.recipe.{name}",
+            getattr(task.recipe, name),
+            "0: not done plainly",
         )
     require(task.device == "cpu", "proxy.device", task.device, "cpu, as the plain loop")
     if one:
@@ -178,7 +205,12 @@ def main(
     if ours is not None:
         click.echo(json.dumps(_ours(planned, task, children, ours)))
         return
-    arguments = [config_file, "--networks", str(networks), *(f"--set={override}" for override in overrides)]
+    arguments = [
+        config_file,
+        "--networks",
+        str(networks),
+        *(f"--set={override}" for override in overrides),
+    ]
     ways: dict[str, Callable[[int], list[float]]] = {
         "plain loop, a process a trial": lambda seed: _by_processes(arguments, networks, seed),
         "mnas": lambda seed: _said([*arguments, "--ours", str(seed)]),
@@ -189,7 +221,9 @@ def main(
             began, spent = time.monotonic(), _spent()
             accuracy = mean(way(seed))
             seconds = time.monotonic() - began
-            figures[name].append((networks / seconds * 3600, networks / (_spent() - spent) * 3600, accuracy))
+            figures[name].append(
+                (networks / seconds * 3600, networks / (_spent() - spent) * 3600, accuracy)
+            )
             click.echo(f"{name}, seed {seed}: {seconds:.0f} s, accuracy {accuracy:.4f}")
     first = [mean(values) for values in zip(*next(iter(figures.values())), strict=True)]
     rows = []
@@ -197,12 +231,35 @@ def main(
         hourly, of_cpu, accuracy = (mean(values) for values in zip(*runs, strict=True))
         deviation = stdev(run[2] for run in runs) if seeds > 1 else float("nan")
         ratios = f"{hourly / first[0]:.2f}", f"{of_cpu / first[1]:.2f}"
-        rows.append([name, f"{hourly:.0f}", ratios[0], f"{of_cpu:.0f}", ratios[1], f"{accuracy:.4f} ± {deviation:.4f}"])
+        rows.append(
+            [
+                name,
+                f"{hourly:.0f}",
+                ratios[0],
+                f"{of_cpu:.0f}",
+                ratios[1],
+                f"{accuracy:.4f} ± {deviation:.4f}",
+            ]
+        )
     least = mean(_kernel_seconds(task, child) for child in children)
     rows.append(
-        ["what torch computes for mnas, alone", "", "", f"{3600 / least:.0f}", f"{3600 / least / first[1]:.2f}", ""]
+        [
+            "what torch computes for mnas, alone",
+            "",
+            "",
+            f"{3600 / least:.0f}",
+            f"{3600 / least / first[1]:.2f}",
+            "",
+        ]
     )
-    headers = [f"{networks} networks, {seeds} seeds", "children/h", "ratio", "a CPU hour", "ratio", "accuracy"]
+    headers = [
+        f"{networks} networks, {seeds} seeds",
+        "children/h",
+        "ratio",
+        "a CPU hour",
+        "ratio",
+        "accuracy",
+    ]
     click.echo(tabulate(rows, headers, disable_numparse=True))
 
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.cost [--networks 10]
 
-Random networks of each shipped space, the same for both, taken in turns; microseconds of CPU a network. The
-arithmetic includes resolving the blocks; `many at once` is what controllers use. fvcore's time is given without the
-building of the module, which it needs, and with it.
+Random networks of each shipped space, the same for both, taken in turns; microseconds of CPU a
+network. The arithmetic includes resolving the blocks; `many at once` is what controllers use.
+fvcore's time is given without the building of the module, which it needs, and with it.
 """
 
 import logging
@@ -43,7 +43,8 @@ def main(networks: int) -> None:
         for _ in range(networks):
             genotypes = [space.random(rng) for _ in range(1000)]
             clock = [time.process_time_ns()]
-            # A template made anew, so that no stage is resolved before; a hundred, for the clock is coarse.
+            # A template made anew, so that no stage is resolved before; a hundred, for the clock is
+            # coarse.
             fresh = [make().decode(genotype) for genotype in genotypes[:100]]
             clock.append(time.process_time_ns())
             prices = [cost(architecture) for architecture in fresh]
@@ -62,8 +63,22 @@ def main(networks: int) -> None:
             traced.append(spent[4])
             built.append(spent[3] + spent[4])
         medians = [median(each) for each in (ours, many, traced, built)]
-        rows.append([name, *(f"{m:,.1f}" for m in medians), *(f"{medians[2] / m:,.0f}" for m in medians[:2])])
-    headers = ["µs a network", "cost()", "many at once", "fvcore", "and building", "fvcore / cost()", "fvcore / many"]
+        rows.append(
+            [
+                name,
+                *(f"{m:,.1f}" for m in medians),
+                *(f"{medians[2] / m:,.0f}" for m in medians[:2]),
+            ]
+        )
+    headers = [
+        "µs a network",
+        "cost()",
+        "many at once",
+        "fvcore",
+        "and building",
+        "fvcore / cost()",
+        "fvcore / many",
+    ]
     click.echo(tabulate(rows, headers, disable_numparse=True))
 
 

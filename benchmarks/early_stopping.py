@@ -2,15 +2,17 @@
 
     python -m benchmarks.early_stopping RUN… [--share 0.25 --share 0.5 --share 0.75]
 
-Each RUN is a finished search without early stopping, whose children have a curve of several epochs. It is replayed:
-every child is asked again, in order, with what `[search] stop_below` had known then, and its true curve says where it
-had been ended. (Which children a controller had asked for instead is not replayed.) Beside our rule, `expected`,
-stands the usual one, `at equal epoch`: a child ends when its reward so far is below that share of what the finished
-children had after the same epoch; told is what we would tell.
+Each RUN is a finished search without early stopping, whose children have a curve of several epochs.
+It is replayed: every child is asked again, in order, with what `[search] stop_below` had known
+then, and its true curve says where it had been ended. (Which children a controller had asked for
+instead is not replayed.) Beside our rule, `expected`, stands the usual one, `at equal epoch`: a
+child ends when its reward so far is below that share of what the finished children had after the
+same epoch; told is what we would tell.
 
-Saved are epochs, and seconds where an epoch takes an equal part of them. Harm is Kendall's rank correlation between
-what is told and what is true, how many of the truly best 10 by reward are ended, the true rank of the best that is
-ended, and that of the trial that is recommended in the end.
+Saved are epochs, and seconds where an epoch takes an equal part of them. Harm is Kendall's rank
+correlation between what is told and what is true, how many of the truly best 10 by reward are
+ended, the true rank of the best that is ended, and that of the trial that is recommended in the
+end.
 """
 
 from dataclasses import replace
@@ -45,7 +47,14 @@ def _ended(run: Log, true: Outcome, forecast: Forecast, thresholds: tuple[float,
             accuracy = forecast.final(curve)
             reward = run.reward(accuracy, _cost(run, true.trial))
             seconds = true.seconds * epoch / len(true.curve)
-            return replace(true, accuracy=accuracy, reward=reward, curve=curve, seconds=seconds, stopped_early=True)
+            return replace(
+                true,
+                accuracy=accuracy,
+                reward=reward,
+                curve=curve,
+                seconds=seconds,
+                stopped_early=True,
+            )
     return true
 
 
@@ -59,10 +68,14 @@ def _replayed(run: Log, share: float, *, equal_epoch: bool) -> Log:
             known = told.outcomes[trial - run.settings.window]
             stopping.tell(known)
             if known.curve and not known.stopped_early:
-                finished.append([run.reward(accuracy, _cost(run, known.trial)) for accuracy in known.curve])
+                finished.append(
+                    [run.reward(accuracy, _cost(run, known.trial)) for accuracy in known.curve]
+                )
         true = run.outcomes[trial]
         if true.reused_from is not None:
-            told.outcomes[trial] = replace(told.outcomes[true.reused_from], trial=trial, reused_from=true.reused_from)
+            told.outcomes[trial] = replace(
+                told.outcomes[true.reused_from], trial=trial, reused_from=true.reused_from
+            )
             continue
         forecast = stopping.forecast(_cost(run, trial))
         thresholds = forecast.thresholds
@@ -89,7 +102,9 @@ def _row(run: Log, share: float, *, equal_epoch: bool) -> list[str]:
         kendalltau([f(ours) for ours, _ in pairs], [f(true) for _, true in pairs]).statistic
         for f in (lambda o: o.accuracy, lambda o: o.reward)
     ]
-    best_ended = next((str(rank) for rank, trial in enumerate(ranked, start=1) if trial in ended), "")
+    best_ended = next(
+        (str(rank) for rank, trial in enumerate(ranked, start=1) if trial in ended), ""
+    )
     (chosen,) = recommend(told)
     return [
         "none" if share == 0 else "at equal epoch" if equal_epoch else "expected",
@@ -120,13 +135,17 @@ HEADERS = [
 
 @click.command(cls=Command)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…", type=click.Path(path_type=Path))
-@click.option("--share", "shares", multiple=True, type=float, default=(0.25, 0.5, 0.75), show_default=True)
+@click.option(
+    "--share", "shares", multiple=True, type=float, default=(0.25, 0.5, 0.75), show_default=True
+)
 def main(runs: tuple[Path, ...], shares: tuple[float, ...]) -> None:
     """Replay searches with early stopping, and print what that saves and harms."""
     for path in runs:
         run = reader.read(path)
         if run.settings.stop_below or not LEAST <= run.trials == len(run.outcomes):
-            raise click.UsageError(f"{path}: takes a finished search of {LEAST} trials or more, without early stopping")
+            raise click.UsageError(
+                f"{path}: takes a finished search of {LEAST} trials or more, without early stopping"
+            )
         epochs = max(len(outcome.curve) for outcome in run.outcomes.values())
         rows = [_row(run, 0.0, equal_epoch=False)]
         rows += [_row(run, share, equal_epoch=equal) for equal in (False, True) for share in shares]

@@ -2,9 +2,10 @@
 
     python -m benchmarks.growth cifar10-cpu --set proxy.path=../shared/data/cifar10 [--networks 8]
 
-Random networks of CONFIG's space train on an eighth, a half and all of what CONFIG trains on, in this process, on one
-thread. CPU seconds of a whole child, measuring included, are fitted by `fixed + images · (a + b · MACs)`, by least
-squares; R² is the share of their variance that this explains. MACs are of the pixels that children see.
+Random networks of CONFIG's space train on an eighth, a half and all of what CONFIG trains on, in
+this process, on one thread. CPU seconds of a whole child, measuring included, are fitted by `fixed
++ images · (a + b · MACs)`, by least squares; R² is the share of their variance that this explains.
+MACs are of the pixels that children see.
 """
 
 import time
@@ -48,12 +49,15 @@ def main(config_file: str, overrides: tuple[str], networks: int) -> None:
             spent.append(time.process_time() - began)
             terms.append([1.0, images, images * cost(task.child(child)).macs])
         seconds += spent
-        rows.append([f"{images:,}", f"{np.mean(spent):.1f}", f"{min(spent):.1f} to {max(spent):.1f}"])
+        rows.append(
+            [f"{images:,}", f"{np.mean(spent):.1f}", f"{min(spent):.1f} to {max(spent):.1f}"]
+        )
     click.echo(tabulate(rows, ["images seen", "CPU s a child", "range"], disable_numparse=True))
     factors = np.linalg.lstsq(np.array(terms), np.array(seconds), rcond=None)[0]
     explained = 1 - np.var(np.array(seconds) - np.array(terms) @ factors) / np.var(seconds)
     click.echo(
-        f"CPU s = {factors[0]:.2f} + images · ({factors[1] * 1e6:.0f} µs + {factors[2] * 1e12:.0f} µs a million MACs)"
+        f"CPU s = {factors[0]:.2f} + images · ({factors[1] * 1e6:.0f} "
+        f"µs + {factors[2] * 1e12:.0f} µs a million MACs)"
         f", R² {explained:.3f}"
     )
 

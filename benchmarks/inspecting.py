@@ -2,9 +2,10 @@
 
     python -m benchmarks.inspecting [--trials 1000 --trials 10000 --trials 100000] [--rounds 3]
 
-Journals of random search whose accuracies are drawn, not trained; `mnas inspect` and `mnas report` as whole
-processes: the least of their times, start of Python included, and their peak memory. Beside it an empty
-`mnas --version`, which says how fast the machine is just then. (Its name is not `inspect`, which is Python's.)
+Journals of random search whose accuracies are drawn, not trained; `mnas inspect` and `mnas report`
+as whole processes: the least of their times, start of Python included, and their peak memory.
+Beside it an empty `mnas --version`, which says how fast the machine is just then. (Its name is not
+`inspect`, which is Python's.)
 """
 
 import subprocess
@@ -33,22 +34,41 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss)
 
 
 def _journal(run: Path, trials: int) -> None:
-    """Write what a random search of EfficientNet's space leaves, without its two flushes to disk a trial."""
-    tables = {"search": {"trials": trials}, "space": {"name": "mnasnet"}, "controller": {"name": "random"}}
+    """Write what a random search of EfficientNet's space leaves, without its two flushes to disk a
+    trial.
+    """
+    tables = {
+        "search": {"trials": trials},
+        "space": {"name": "mnasnet"},
+        "controller": {"name": "random"},
+    }
     config = Config({**tables, "reward": {"target": 400_000_000}})
     space, reward, rng = config.space(), config.reward(), np.random.default_rng(0)
     genotypes = [space.random(rng) for _ in range(trials)]
     costs = Pricing(space)(genotypes)
     run.mkdir(parents=True)
     with (run / NAME).open("wb") as file:
-        file.write(to_line(Header(config=config.tables, config_digest=config.digest, space=space.to_json())))
+        file.write(
+            to_line(
+                Header(config=config.tables, config_digest=config.digest, space=space.to_json())
+            )
+        )
         for trial, (genotype, cost) in enumerate(zip(genotypes, costs.tolist(), strict=True)):
             # Names of networks as long as digests are; hashing each would take most of the time.
-            ask = Ask(trial=trial, genotype=genotype, digest=f"{trial:016x}", macs=cost[0], params=cost[1])
+            ask = Ask(
+                trial=trial, genotype=genotype, digest=f"{trial:016x}", macs=cost[0], params=cost[1]
+            )
             accuracy = float(0.7 - 0.1 * rng.random())
             told = accuracy * (cost[0] / reward.target) ** -0.07
             file.write(to_line(ask))
-            outcome = Outcome(trial=trial, accuracy=accuracy, reward=told, curve=(accuracy,), seconds=1.0, worker="0")
+            outcome = Outcome(
+                trial=trial,
+                accuracy=accuracy,
+                reward=told,
+                curve=(accuracy,),
+                seconds=1.0,
+                worker="0",
+            )
             file.write(to_line(outcome))
 
 
@@ -58,7 +78,9 @@ def _measure(arguments: list[str], rounds: int) -> tuple[float, float, float]:
     for _ in range(rounds):
         begun = time.perf_counter()
         command = [sys.executable, "-c", _PROGRAM, *arguments]
-        cpu, memory = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+        cpu, memory = subprocess.run(
+            command, cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.split()
         walls.append(time.perf_counter() - begun)
         cpus.append(float(cpu))
         peak = max(peak, int(memory) / 1024)
@@ -66,7 +88,9 @@ def _measure(arguments: list[str], rounds: int) -> tuple[float, float, float]:
 
 
 @click.command(cls=Command)
-@click.option("--trials", multiple=True, type=int, default=(1000, 10_000, 100_000), show_default=True)
+@click.option(
+    "--trials", multiple=True, type=int, default=(1000, 10_000, 100_000), show_default=True
+)
 @click.option("--rounds", default=3, show_default=True, help="Processes of each kind.")
 def main(trials: tuple[int, ...], rounds: int) -> None:
     """Measure."""
@@ -77,7 +101,10 @@ def main(trials: tuple[int, ...], rounds: int) -> None:
             run, page = Path(folder) / str(count), Path(folder) / "report.html"
             _journal(run, count)
             megabytes = f"{(run / NAME).stat().st_size / 1e6:.1f}"
-            for verb, arguments in {"inspect": [str(run)], "report": [str(run), "-o", str(page)]}.items():
+            for verb, arguments in {
+                "inspect": [str(run)],
+                "report": [str(run), "-o", str(page)],
+            }.items():
                 wall, cpu, peak = _measure([verb, *arguments], rounds)
                 written = f"{page.stat().st_size / 1e6:.2f}" if verb == "report" else ""
                 cells = [f"{wall:.2f}", f"{cpu:.2f}", f"{peak:.0f}", written]

@@ -1,13 +1,15 @@
 """How much reward each controller still misses after so many trained networks.
 
-    python -m benchmarks.search_efficiency --data ../shared/bench [--seeds 20] [--task anb-noisy …] [--out FOLDER]
+    python -m benchmarks.search_efficiency --data ../shared/bench [--seeds 20] [--task anb-noisy …]
+    [--out FOLDER]
 
-On the two public benchmarks that `runners/surrogate.py` reads: the reward of a search, ACC·(MACs/T)^−0.07, or
-accuracy alone (`-acc`); told as the mean of a network's trainings, or as one of them (`-noisy`). Regret is the reward
-of the best network, with the mean of its trainings, less that of the network a search ends with, in 0.01: of mnas'
-controllers the one that `mnas export` recommends, of others (pip install optuna pyglove) the one with the best
-reward told, since they recommend nothing; `--best-told` shows that of all. Windows are trials open at once. Figures go
-to FOLDER/regret.json as they come, and a run goes on where one before it ended; regret.png shows them.
+On the two public benchmarks that `runners/surrogate.py` reads: the reward of a search,
+ACC·(MACs/T)^−0.07, or accuracy alone (`-acc`); told as the mean of a network's trainings, or as one
+of them (`-noisy`). Regret is the reward of the best network, with the mean of its trainings, less
+that of the network a search ends with, in 0.01: of mnas' controllers the one that `mnas export`
+recommends, of others (pip install optuna pyglove) the one with the best reward told, since they
+recommend nothing; `--best-told` shows that of all. Windows are trials open at once. Figures go to
+FOLDER/regret.json as they come, and a run goes on where one before it ended; regret.png shows them.
 """
 
 import itertools
@@ -55,18 +57,33 @@ PARTS: dict[str, dict[str, Any]] = {
     "ppo, no replay": {"name": "ppo", "replay": 0},
     "ppo, rewards as they are": {"name": "ppo", "standardise": False},
     "ppo, uniform start": {"name": "ppo", "centre": False},
-    "ppo, the papers' batch, rate, entropy": {"name": "ppo", "batch": 20, "lr": 3.5e-4, "entropy": 1e-5},
+    "ppo, the papers' batch, rate, entropy": {
+        "name": "ppo",
+        "batch": 20,
+        "lr": 3.5e-4,
+        "entropy": 1e-5,
+    },
 }
 ALL = {**CONTROLLERS, **PEERS, **PARTS}
 PATH = 10  # each so many trials the best network told is noted
 FLOOR = 1e-3
-# Benchmark, target in MACs, and the best reward there is: with w = −0.07, and of accuracy alone (Accel-NASBench's
-# 10¹¹ networks can't be gone through: hill climbing from many starts found no better one).
+# Benchmark, target in MACs, and the best reward there is: with w = −0.07, and of accuracy alone
+# (Accel-NASBench's 10¹¹ networks can't be gone through: hill climbing from many starts found no
+# better one).
 BENCHES = {
     "macro": ("nas-bench-macro", 55e6, {-0.07: 0.9393213, 0.0: 0.9312667}),
     "anb": ("accel-nasbench", 300e6, {-0.07: 0.6666634, 0.0: 0.6910039}),
 }
-TASKS = ("anb-noisy", "macro-noisy", "anb", "macro", "anb-acc-noisy", "macro-acc-noisy", "anb-acc", "macro-acc")
+TASKS = (
+    "anb-noisy",
+    "macro-noisy",
+    "anb",
+    "macro",
+    "anb-acc-noisy",
+    "macro-acc-noisy",
+    "anb-acc",
+    "macro-acc",
+)
 
 
 class Pyglove:
@@ -76,9 +93,14 @@ class Pyglove:
         import pyglove
 
         space = pyglove.Dict(
-            {f"d{place}": pyglove.oneof(range(size)) for place, size in enumerate(problem.space.sizes)}
+            {
+                f"d{place}": pyglove.oneof(range(size))
+                for place, size in enumerate(problem.space.sizes)
+            }
         )
-        self._algorithm = pyglove.evolution.regularized_evolution(population_size=100, tournament_size=25, seed=seed)
+        self._algorithm = pyglove.evolution.regularized_evolution(
+            population_size=100, tournament_size=25, seed=seed
+        )
         self._algorithm.setup(pyglove.dna_spec(space))
         self._open: dict[int, Any] = {}
 
@@ -104,8 +126,12 @@ def surrogate(bench: str, data: Path) -> Surrogate:
     return made
 
 
-def regrets(task: str, controller: dict[str, Any], window: int, seed: int, budget: int, data: Path) -> dict[str, Any]:
-    """Run one search; return its regrets at each budget, in 0.01, and the controller's milliseconds a trial."""
+def regrets(
+    task: str, controller: dict[str, Any], window: int, seed: int, budget: int, data: Path
+) -> dict[str, Any]:
+    """Run one search; return its regrets at each budget, in 0.01, and the controller's milliseconds
+    a trial.
+    """
     bench, _, kind = task.partition("-")
     noisy, w = "noisy" in kind, 0.0 if "acc" in kind else -0.07
     space, target, optima = BENCHES[bench]
@@ -117,7 +143,11 @@ def regrets(task: str, controller: dict[str, Any], window: int, seed: int, budge
             "reward": {"target": target, "alpha": w, "beta": w},
         }
     )
-    table, problem, searcher = surrogate(bench, data), config.problem(config.space()), config.controller(config.space())
+    table, problem, searcher = (
+        surrogate(bench, data),
+        config.problem(config.space()),
+        config.controller(config.space()),
+    )
     asked: list[Genotype] = []
     told: list[tuple[float, float]] = []  # rewards: as told, and true
     recommended: dict[str, float] = {}
@@ -134,7 +164,9 @@ def regrets(task: str, controller: dict[str, Any], window: int, seed: int, budge
             genotype = asked[place]
             slope = float(problem.weigh([genotype]).slope[0])
             true = table.mean(genotype)
-            accuracy = table.draw(genotype, np.random.default_rng((seed, place, 99))) if noisy else true
+            accuracy = (
+                table.draw(genotype, np.random.default_rng((seed, place, 99))) if noisy else true
+            )
             told.append((slope * accuracy, slope * true))
             best = max(best, told[-1])
             if len(told) % PATH == 0:
@@ -146,16 +178,26 @@ def regrets(task: str, controller: dict[str, Any], window: int, seed: int, budge
         seconds += time.process_time() - began
         if len(told) in BUDGETS and str(len(told)) not in best_told:
             places, *_ = believed(
-                problem, asked[: len(told)], np.array([reward for reward, _ in told]), asked.__getitem__
+                problem,
+                asked[: len(told)],
+                np.array([reward for reward, _ in told]),
+                asked.__getitem__,
             )
             reward = told[places[0]][1]
             recommended[str(len(told))] = 100 * (optima[w] - reward)
             best_told[str(len(told))] = 100 * (optima[w] - best[1])
-    return {"recommended": recommended, "best told": best_told, "path": path, "ms": 1000 * seconds / budget}
+    return {
+        "recommended": recommended,
+        "best told": best_told,
+        "path": path,
+        "ms": 1000 * seconds / budget,
+    }
 
 
 def _runs(figures: dict[str, Any], task: str, window: int, name: str) -> list[dict[str, Any]]:
-    return [run for key, run in figures.items() if key.rsplit("|", 1)[0] == f"{task}|{window}|{name}"]
+    return [
+        run for key, run in figures.items() if key.rsplit("|", 1)[0] == f"{task}|{window}|{name}"
+    ]
 
 
 def _table(figures: dict[str, Any], task: str, window: int, told: bool) -> str:
@@ -178,7 +220,11 @@ def _table(figures: dict[str, Any], task: str, window: int, told: bool) -> str:
 def _plot(figures: dict[str, Any], path: Path, asked: Sequence[tuple[str, int]]) -> None:
     from matplotlib.figure import Figure
 
-    shown = [(task, window) for task, window in asked if any(_runs(figures, task, window, name) for name in ALL)]
+    shown = [
+        (task, window)
+        for task, window in asked
+        if any(_runs(figures, task, window, name) for name in ALL)
+    ]
     if not shown:
         return
     wide = min(2, len(shown))
@@ -186,7 +232,10 @@ def _plot(figures: dict[str, Any], path: Path, asked: Sequence[tuple[str, int]])
     plots = np.atleast_1d(figure.subplots(math.ceil(len(shown) / wide), wide)).ravel()
     for axes, (task, window) in zip(plots, shown, strict=False):
         for number, name in enumerate([*CONTROLLERS, *PEERS]):
-            runs = [run["best told" if name in PEERS else "recommended"] for run in _runs(figures, task, window, name)]
+            runs = [
+                run["best told" if name in PEERS else "recommended"]
+                for run in _runs(figures, task, window, name)
+            ]
             budgets = [b for b in BUDGETS if runs and any(str(b) in run for run in runs)]
             values = [np.array([run[str(b)] for run in runs if str(b) in run]) for b in budgets]
             means = np.array([max(FLOOR, v.mean()) for v in values])
@@ -194,8 +243,13 @@ def _plot(figures: dict[str, Any], path: Path, asked: Sequence[tuple[str, int]])
             if budgets:
                 style = {"marker": "o", "ls": "--" if name in PEERS else "-", "color": f"C{number}"}
                 axes.errorbar(budgets, means, errors, label=name, capsize=2, **style)
-        axes.set(xscale="log", title=f"{task}, window {window}", xticks=BUDGETS, xticklabels=BUDGETS)
-        axes.set(xlabel="trained networks", ylabel=f"regret (0.01 of reward; {FLOOR} and less at the bottom)")
+        axes.set(
+            xscale="log", title=f"{task}, window {window}", xticks=BUDGETS, xticklabels=BUDGETS
+        )
+        axes.set(
+            xlabel="trained networks",
+            ylabel=f"regret (0.01 of reward; {FLOOR} and less at the bottom)",
+        )
         axes.set_yscale("log", nonpositive="clip")
         axes.set_ylim(bottom=max(0.8 * FLOOR, axes.get_ylim()[0]))
         axes.legend(fontsize=7)
@@ -203,7 +257,9 @@ def _plot(figures: dict[str, Any], path: Path, asked: Sequence[tuple[str, int]])
 
 
 def _evaluations(figures: dict[str, Any]) -> str:
-    """Say after how many trials the best told misses no more, in the mean, than ppo-mnasnet ends with at 3,000."""
+    """Say after how many trials the best told misses no more, in the mean, than ppo-mnasnet ends
+    with at 3,000.
+    """
     rows = []
     for task, window in itertools.product(TASKS, (1, 64)):
         reference = [run["recommended"] for run in _runs(figures, task, window, "ppo-mnasnet")]
@@ -218,24 +274,45 @@ def _evaluations(figures: dict[str, Any]) -> str:
             mean = np.mean([run[:shortest] for run in runs], axis=0)
             below = np.flatnonzero(mean <= level)
             rows.append(
-                [f"{task}, window {window}", name, f"{level:.3f}", PATH * (int(below[0]) + 1) if len(below) else ""]
+                [
+                    f"{task}, window {window}",
+                    name,
+                    f"{level:.3f}",
+                    PATH * (int(below[0]) + 1) if len(below) else "",
+                ]
             )
     return tabulate(
-        rows, ["evaluations to ppo-mnasnet's regret at 3,000", "", "regret", "trials"], disable_numparse=True
+        rows,
+        ["evaluations to ppo-mnasnet's regret at 3,000", "", "regret", "trials"],
+        disable_numparse=True,
     )
 
 
 @click.command(cls=Command)
-@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs/search_efficiency"))
+@click.option(
+    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs/search_efficiency"),
+)
 @click.option("--seeds", default=20, type=click.IntRange(1), show_default=True)
-@click.option("--budget", type=click.Choice(list(map(str, BUDGETS))), default="1000", show_default=True)
+@click.option(
+    "--budget", type=click.Choice(list(map(str, BUDGETS))), default="1000", show_default=True
+)
 @click.option("--task", "tasks", type=click.Choice(TASKS), multiple=True, default=TASKS)
 @click.option("--window", "windows", type=int, multiple=True, default=(1, 64))
 @click.option(
-    "--controller", "names", type=click.Choice(list(ALL)), multiple=True, default=[*CONTROLLERS, *QUICK_PEERS]
+    "--controller",
+    "names",
+    type=click.Choice(list(ALL)),
+    multiple=True,
+    default=[*CONTROLLERS, *QUICK_PEERS],
 )
-@click.option("--best-told", is_flag=True, help="Show the regret of the network with the best reward told.")
+@click.option(
+    "--best-told", is_flag=True, help="Show the regret of the network with the best reward told."
+)
 def main(
     data: Path,
     out: Path,

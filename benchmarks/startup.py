@@ -47,8 +47,13 @@ def main(rounds: int) -> None:
             for kind, arguments in kinds.items():
                 times[kind].append(_seconds(arguments))
     base = median(times["import torch"])
-    rows = [[kind, f"{median(t):.2f}", f"{min(t):.2f}", f"{median(t) / base:.2f}"] for kind, t in times.items()]
-    print(tabulate(rows, ["process", "median s", "least s", "of import torch"], disable_numparse=True))
+    rows = [
+        [kind, f"{median(t):.2f}", f"{min(t):.2f}", f"{median(t) / base:.2f}"]
+        for kind, t in times.items()
+    ]
+    print(
+        tabulate(rows, ["process", "median s", "least s", "of import torch"], disable_numparse=True)
+    )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""How fast a child trains on one core: our loop beside the plain one and a timm-like one, and what each step gave.
+"""How fast a child trains on one core: our loop beside the plain one and a timm-like one, and what
+each step gave.
 
     python -m benchmarks.training [--rounds 3] [--child b0-half …] [--data ../shared/data/cifar10]
 
-Each loop trains the same network on the same images with the same recipe (SGD, batch 64; 16 at 224 pixels), one thread
-a process, in processes of its own that take turns; images per CPU second, the median of the rounds and their range.
-`plain` is what most people write: PIL transforms an image, contiguous float32, `.item()` in every step. `timm-like`
-collates bytes, normalises a batch at once and is channels-last. Each row from `plain` to `mnas` keeps what is above it.
-`plain, 2 threads` is the loop as torch's default would run it here, by the clock. Peak is a 1024² matrix product in
-float32 in the same process, of both cores where both are used; its share counts 6 floating-point operations a
-multiply-add of a trained image. The last row is the limit of our way: its operations on numbers, with nothing between
-them.
+Each loop trains the same network on the same images with the same recipe (SGD, batch 64; 16 at 224
+pixels), one thread a process, in processes of its own that take turns; images per CPU second, the
+median of the rounds and their range. `plain` is what most people write: PIL transforms an image,
+contiguous float32, `.item()` in every step. `timm-like` collates bytes, normalises a batch at once
+and is channels-last. Each row from `plain` to `mnas` keeps what is above it. `plain, 2 threads` is
+the loop as torch's default would run it here, by the clock. Peak is a 1024² matrix product in
+float32 in the same process, of both cores where both are used; its share counts 6 floating-point
+operations a multiply-add of a trained image. The last row is the limit of our way: its operations
+on numbers, with nothing between them.
 """
 
 import dataclasses
@@ -70,17 +72,28 @@ def _small(stages: str) -> Architecture:
 
 CHILDREN = {
     "b0-half": _small(
-        "ds_r1_k3_s1_c8_se0.25 ir_r2_k3_s2_e6_c16_se0.25 ir_r2_k5_s2_e6_c24_se0.25 ir_r3_k3_s2_e6_c40_se0.25 "
+        "ds_r1_k3_s1_c8_se0.25 ir_r2_k3_s2_e6_c16_se0.25 "
+        "ir_r2_k5_s2_e6_c24_se0.25 ir_r3_k3_s2_e6_c40_se0.25 "
         "ir_r3_k5_s1_e6_c56_se0.25 ir_r4_k5_s2_e6_c96_se0.25 ir_r1_k3_s1_e6_c160_se0.25"
     ),
-    "3x3": _small("ds_r1_k3_s1_c8 ir_r2_k3_s2_e3_c16 ir_r3_k3_s2_e3_c32 ir_r3_k3_s1_e6_c48 ir_r2_k3_s2_e6_c80"),
-    "5x5": _small("ds_r1_k5_s1_c8 ir_r3_k5_s2_e6_c16 ir_r3_k5_s2_e6_c24 ir_r4_k5_s1_e6_c32 ir_r3_k5_s2_e6_c48"),
+    "3x3": _small(
+        "ds_r1_k3_s1_c8 ir_r2_k3_s2_e3_c16 ir_r3_k3_s2_e3_c32 ir_r3_k3_s1_e6_c48 ir_r2_k3_s2_e6_c80"
+    ),
+    "5x5": _small(
+        "ds_r1_k5_s1_c8 ir_r3_k5_s2_e6_c16 ir_r3_k5_s2_e6_c24 ir_r4_k5_s1_e6_c32 ir_r3_k5_s2_e6_c48"
+    ),
     "b0 at 224": dataclasses.replace(ZOO["efficientnet-b0"], classes=10),
 }
 
 
 def _loop(
-    architecture: Architecture, images: Images, batch: int, *, last: bool, batched: bool, fused: bool
+    architecture: Architecture,
+    images: Images,
+    batch: int,
+    *,
+    last: bool,
+    batched: bool,
+    fused: bool,
 ) -> Iterator[int]:
     """Train a child, a step each time it is asked; yield the images of a step."""
     network = plainly(build(architecture)).train()
@@ -88,13 +101,20 @@ def _loop(
         network.to(memory_format=torch.channels_last)
     normalise, size = Normalise.of(images), architecture.resolution
     optimizer = optimizer_of(network, Recipe(), fused=fused)
-    loader = DataLoader(PerImage(images, normalise, size, floats=not batched), batch, shuffle=True, drop_last=True)
+    loader = DataLoader(
+        PerImage(images, normalise, size, floats=not batched), batch, shuffle=True, drop_last=True
+    )
     running = 0.0
     while True:
         for pixels, labels in loader:
             inputs = pixels
             if batched:
-                inputs = pixels.float().div_(255).sub_(normalise.mean[:, None, None]).div_(normalise.std[:, None, None])
+                inputs = (
+                    pixels.float()
+                    .div_(255)
+                    .sub_(normalise.mean[:, None, None])
+                    .div_(normalise.std[:, None, None])
+                )
             if last:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
             loss = functional.cross_entropy(network(inputs), labels, label_smoothing=0.1)
@@ -114,12 +134,16 @@ def _ours(
     change: Callable[[nn.Module], nn.Module] = lambda network: network,
     precision: Literal["float32", "bfloat16"] = "float32",
 ) -> Iterator[int]:
-    """Train a child by the product's own loop, two steps each time it is asked; yield their images."""
+    """Train a child by the product's own loop, two steps each time it is asked; yield
+    their images.
+    """
     network = change(build(architecture))
     network.to(memory_format=torch.channels_last)
     recipe = Recipe(batch_size=batch, pad=4, flip=True)
     normalise, size = Normalise.of(images), architecture.resolution
-    training = Training(network, recipe, normalise=normalise, size=size, seed=0, precision=precision)
+    training = Training(
+        network, recipe, normalise=normalise, size=size, seed=0, precision=precision
+    )
     order = np.random.default_rng(0).permutation(len(images))
     while True:
         for start in range(0, len(images) - 2 * batch + 1, 2 * batch):
@@ -147,12 +171,18 @@ Make = Callable[[Architecture, Images, int], Iterator[int]]
 LOOPS: dict[str, Make] = {
     "plain": lambda a, i, b: _loop(a, i, b, last=False, batched=False, fused=False),
     "+ channels last": lambda a, i, b: _loop(a, i, b, last=True, batched=False, fused=False),
-    "+ fused optimizer, no .item()": lambda a, i, b: _loop(a, i, b, last=True, batched=False, fused=True),
+    "+ fused optimizer, no .item()": lambda a, i, b: _loop(
+        a, i, b, last=True, batched=False, fused=True
+    ),
     "+ data a batch, parameters a vector at a time": lambda a, i, b: _ours(a, i, b, change=plainly),
-    "+ depthwise gradients in strips": lambda a, i, b: _ours(a, i, b, change=partial(plainly, strips=True)),
+    "+ depthwise gradients in strips": lambda a, i, b: _ours(
+        a, i, b, change=partial(plainly, strips=True)
+    ),
     "+ means, squeeze-excite, batch norm, small maps as matrices": _ours,
     KEPT: lambda a, i, b: _kept(_ours(a, i, b)),
-    OURS: lambda a, i, b: _kept(_ours(a, i, b, precision="bfloat16" if made_for_bfloat16("cpu") else "float32")),
+    OURS: lambda a, i, b: _kept(
+        _ours(a, i, b, precision="bfloat16" if made_for_bfloat16("cpu") else "float32")
+    ),
     "timm-like": lambda a, i, b: _loop(a, i, b, last=True, batched=True, fused=False),
     "plain, 2 threads": lambda a, i, b: _loop(a, i, b, last=False, batched=False, fused=False),
     DATA: lambda a, i, b: _kept(_data_alone(a, i, b)),
@@ -170,13 +200,21 @@ _LOOKING = re.compile(
 
 
 def kernel_seconds(work: Callable[[], object]) -> float:
-    """Return the CPU seconds that some work spends inside torch's operations on numbers, without what lies between."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own: it would say when it starts and stops
+    """Return the CPU seconds that some work spends inside torch's operations on numbers, without
+    what lies between.
+    """
+    os.environ.setdefault(
+        "KINETO_LOG_LEVEL", "99"
+    )  # the profiler's own: it would say when it starts and stops
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
         began, spent = time.perf_counter(), time.process_time()
         work()
-        busy = (time.process_time() - spent) / (time.perf_counter() - began)  # the profiler's seconds are the clock's
-    computing = (e for e in seen.key_averages() if e.key.startswith("aten::") and not _LOOKING.match(e.key))
+        busy = (time.process_time() - spent) / (
+            time.perf_counter() - began
+        )  # the profiler's seconds are the clock's
+    computing = (
+        e for e in seen.key_averages() if e.key.startswith("aten::") and not _LOOKING.match(e.key)
+    )
     return busy * sum(e.self_cpu_time_total for e in computing) / 1e6
 
 
@@ -210,9 +248,13 @@ def _measure(name: str, child: str, data: str) -> dict[str, float]:
 
 
 @click.command(cls=Command)
-@click.option("--data", default=str(ROOT.parent / "shared" / "data" / "cifar10"), help="Of CIFAR-10.")
+@click.option(
+    "--data", default=str(ROOT.parent / "shared" / "data" / "cifar10"), help="Of CIFAR-10."
+)
 @click.option("--rounds", default=3, type=click.IntRange(1), show_default=True)
-@click.option("--child", "children", type=click.Choice(list(CHILDREN)), multiple=True, default=list(CHILDREN))
+@click.option(
+    "--child", "children", type=click.Choice(list(CHILDREN)), multiple=True, default=list(CHILDREN)
+)
 @click.option("--only", nargs=2, hidden=True, help="Measure one loop and child, in this process.")
 def main(data: str, rounds: int, children: tuple[str], only: tuple[str, str] | None) -> None:
     """Let the loops take turns, and print what they reached."""
@@ -224,16 +266,31 @@ def main(data: str, rounds: int, children: tuple[str], only: tuple[str, str] | N
         peaks: dict[str, list[float]] = {name: [] for name in LOOPS}
         for _ in range(rounds):
             for name in LOOPS:
-                command = [sys.executable, "-m", "benchmarks.training", "--data", data, "--only", name, child]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.training",
+                    "--data",
+                    data,
+                    "--only",
+                    name,
+                    child,
+                ]
                 threads = {"OMP_NUM_THREADS": "2" if name.endswith("2 threads") else "1"}
                 variables = threads | (allocator() if name in (KEPT, OURS, DATA, KERNELS) else {})
-                done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, stdout=subprocess.PIPE)
+                done = subprocess.run(
+                    command, cwd=ROOT, env=os.environ | variables, stdout=subprocess.PIPE
+                )
                 if done.returncode:  # it has said why
                     sys.exit(done.returncode)
                 measured = json.loads(done.stdout)
                 found[name].append(measured["speed"])
                 peaks[name].append(measured["peak"])
-        plain, timm, macs = median(found["plain"]), median(found["timm-like"]), cost(CHILDREN[child]).macs
+        plain, timm, macs = (
+            median(found["plain"]),
+            median(found["timm-like"]),
+            cost(CHILDREN[child]).macs,
+        )
         rows = [
             [
                 name,
@@ -246,7 +303,14 @@ def main(data: str, rounds: int, children: tuple[str], only: tuple[str, str] | N
             for name, speeds in found.items()
             if name != DATA
         ]
-        headers = [f"{child}, {macs / 1e6:.1f}M MACs", "images/s", "range", "/ plain", "/ timm-like", "of peak"]
+        headers = [
+            f"{child}, {macs / 1e6:.1f}M MACs",
+            "images/s",
+            "range",
+            "/ plain",
+            "/ timm-like",
+            "of peak",
+        ]
         click.echo(tabulate(rows, headers, disable_numparse=True))
         share = median(found[OURS]) / median(found[DATA])
         click.echo(f"Data take {share:.1%} of a step of ours\n")

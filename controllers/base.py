@@ -6,9 +6,10 @@ The search loop owns the calls and keeps these promises, so a controller may rel
 - `tell(trial, …)` is called once for each trial, in order, some time after its `ask`.
 - After the first `window` asks, each tell is followed by exactly one ask. So trial i is always
   proposed knowing exactly the trials 0 … i − window, whatever finishes first.
-- `given(trial, …)` comes in place of an `ask` where the search does not choose: for the networks it is told to
-  begin with, and in the replay of a long journal to a controller that calls itself `pure`: one to which it makes
-  no difference whether it proposed a trial or was given it. `pure` may be left out.
+- `given(trial, …)` comes in place of an `ask` where the search does not choose: for the networks it
+  is told to begin with, and in the replay of a long journal to a controller that calls itself
+  `pure`: one to which it makes no difference whether it proposed a trial or was given it. `pure`
+  may be left out.
 
 A controller promises in return that what it asks is a function of its constructor's arguments, the
 trials told so far and the number of the trial: nothing else, no clock, no global random state. That
@@ -42,18 +43,23 @@ class Problem:
 
     space: Space
     weigh: Callable[[Sequence[Genotype]], Weighed]
-    repeats: bool = False  # whether a network that is asked again is trained again; else its result is told again
+    # whether a network that is asked again is trained again; else its result is told again
+    repeats: bool = False
 
 
 class Controller(Protocol):
     """Chooses who is tried next. Constructed as `Controller(problem, seed, **keywords)`."""
 
     def ask(self, trial: int) -> Genotype | None:
-        """Propose a genotype, `[D]` indices, for trial number `trial`; None: nothing is left to try."""
+        """Propose a genotype, `[D]` indices, for trial number `trial`; None: nothing is left to
+        try.
+        """
         ...
 
     def given(self, trial: int, genotype: Genotype) -> None:
-        """Take note of a trial that is asked without its proposing: a seed of the search, or its own in a replay."""
+        """Take note of a trial that is asked without its proposing: a seed of the search, or its
+        own in a replay.
+        """
         ...
 
     def tell(self, trial: int, genotype: Genotype, reward: float) -> None:

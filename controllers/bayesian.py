@@ -1,16 +1,17 @@
 """Bayesian optimisation that knows what networks cost: trains fewest, thinks longest.
 
-A Gaussian process (`predictor.py`) learns accuracies from the trials told; the reward's cost term is computed, not
-learnt. Each proposal is, of the networks around the best, the one of highest upper confidence bound on its reward,
-mean + kappa · spread (Srinivas et al. 2010, arXiv 0912.3995). Trials that are asked and not told yet count as known
-when the spread is worked out (Desautels et al. 2014, arXiv 1206.6402, "hallucination"), so that a whole window of
-them differs.
+A Gaussian process (`predictor.py`) learns accuracies from the trials told; the reward's cost term
+is computed, not learnt. Each proposal is, of the networks around the best, the one of highest upper
+confidence bound on its reward, mean + kappa · spread (Srinivas et al. 2010, arXiv 0912.3995).
+Trials that are asked and not told yet count as known when the spread is worked out (Desautels et
+al. 2014, arXiv 1206.6402, "hallucination"), so that a whole window of them differs.
 
-Builds on BANANAS (arXiv 1910.11858: predictor, mutation of the best, one after the other), BRP-NAS (2007.08668) and
-NPENAS (2003.12857). Differs from them: the predictor is a Gaussian process and reads the exact costs; the reward is
-taken apart into accuracy and cost; proposals are found by climbing from the networks believed best, not among
-mutants alone; and where a network that is asked again is trained again (`reuse = false`), the search may ask for
-another training of a network, since the one to export must be known well, not just be lucky once.
+Builds on BANANAS (arXiv 1910.11858: predictor, mutation of the best, one after the other), BRP-NAS
+(2007.08668) and NPENAS (2003.12857). Differs from them: the predictor is a Gaussian process and
+reads the exact costs; the reward is taken apart into accuracy and cost; proposals are found by
+climbing from the networks believed best, not among mutants alone; and where a network that is asked
+again is trained again (`reuse = false`), the search may ask for another training of a network,
+since the one to export must be known well, not just be lucky once.
 """
 
 import math
@@ -37,7 +38,8 @@ class Bayesian:
         seed: int,
         *,
         start: int = 20,  # random trials told before the first prediction
-        kappa: float | None = None,  # √ln |space|: the more networks, the more of them look good by chance
+        kappa: float
+        | None = None,  # √ln |space|: the more networks, the more of them look good by chance
         elite: int = 4,  # networks believed best, from which proposals are looked for
         rounds: int = 3,
         capacity: int = 400,  # trials the model holds
@@ -85,15 +87,21 @@ class Bayesian:
             new = sorted(set(genotypes) - bounds.keys())
             if new:
                 # Rounded, so that the last bits, which differ after a replay, decide nothing.
-                bounds.update(zip(new, self._predictor(new, self._kappa).round(9).tolist(), strict=True))
+                bounds.update(
+                    zip(new, self._predictor(new, self._kappa).round(9).tolist(), strict=True)
+                )
 
         def ranked() -> list[Genotype]:
             return sorted(bounds, key=lambda genotype: (-bounds[genotype], genotype))
 
         frontier = believed[: self._elite]
-        bound({mutant for parent in frontier for mutant in self._mutants(parent, rng)} - self._asked)
+        bound(
+            {mutant for parent in frontier for mutant in self._mutants(parent, rng)} - self._asked
+        )
         for _ in range(self._rounds):
-            neighbours = {neighbour for genotype in frontier for neighbour in self._neighbours(genotype)}
+            neighbours = {
+                neighbour for genotype in frontier for neighbour in self._neighbours(genotype)
+            }
             bound(neighbours - self._asked)
             frontier = ranked()[:3]
         if self._problem.repeats and not self._repeated and not self._predictor.exact(self._told):
@@ -112,12 +120,16 @@ class Bayesian:
             if choice != genotype[decision]
         ]
 
-    def _mutants(self, genotype: Genotype, rng: np.random.Generator, count: int = 8) -> list[Genotype]:
+    def _mutants(
+        self, genotype: Genotype, rng: np.random.Generator, count: int = 8
+    ) -> list[Genotype]:
         """Return genotypes with two to four answers drawn anew."""
         sizes, mutants = self._problem.space.sizes, []
         for _ in range(count):
             mutant = list(genotype)
-            for decision in rng.choice(len(sizes), size=min(len(sizes), int(rng.integers(2, 5))), replace=False):
+            for decision in rng.choice(
+                len(sizes), size=min(len(sizes), int(rng.integers(2, 5))), replace=False
+            ):
                 mutant[decision] = int(rng.integers(sizes[decision]))
             mutants.append(tuple(mutant))
         return mutants

@@ -5,9 +5,9 @@ The population is the last `population` trials told: the oldest dies, however go
 proposal is the best of `sample` members drawn from it, with one decision changed.
 
 Differs from the paper: trials are asked ahead, so the first `window` − 1 children after the random
-start still come from a population that is not yet full. Members are drawn with replacement. A network
-that was asked before is not asked again: another child is made, and from the tenth on one more
-decision is changed each time.
+start still come from a population that is not yet full. Members are drawn with replacement. A
+network that was asked before is not asked again: another child is made, and from the tenth on one
+more decision is changed each time.
 """
 
 from collections import deque
@@ -25,7 +25,9 @@ class RegularizedEvolution:
 
     pure = True
 
-    def __init__(self, problem: Problem, seed: int, *, population: int = 100, sample: int = 25) -> None:
+    def __init__(
+        self, problem: Problem, seed: int, *, population: int = 100, sample: int = 25
+    ) -> None:
         require(population >= 2, "population", population, "2 or more")
         require(1 <= sample <= population, "sample", sample, f"1 to the population ({population})")
         space = problem.space

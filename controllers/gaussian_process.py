@@ -1,11 +1,13 @@
 """A Gaussian process over networks: what it sees of them, how it is learnt, what it believes.
 
-Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", ch. 2 (Algorithm 2.1) and 5 (Eq. 5.8, 5.9).
-BANANAS (arXiv 1910.11858) and BRP-NAS (arXiv 2007.08668) predict with neural networks from what they see of an
-architecture alone. This one also reads what is known exactly before anything is trained: the costs. On random
-networks of Accel-NASBench that took the error after 100 noisy trials from 1.34 to 0.83 points.
+Rasmussen and Williams 2006, "Gaussian Processes for Machine Learning", ch. 2 (Algorithm 2.1) and 5
+(Eq. 5.8, 5.9). BANANAS (arXiv 1910.11858) and BRP-NAS (arXiv 2007.08668) predict with neural
+networks from what they see of an architecture alone. This one also reads what is known exactly
+before anything is trained: the costs. On random networks of Accel-NASBench that took the error
+after 100 noisy trials from 1.34 to 0.83 points.
 
-The covariance of two networks is a sum of terms, whose weights are learnt with the noise by maximum a posteriori:
+The covariance of two networks is a sum of terms, whose weights are learnt with the noise by maximum
+a posteriori:
 
     cost      linear in the logarithms of the costs: larger networks are better …
     returns   … with diminishing returns: a smooth function of them
@@ -30,9 +32,9 @@ from search_space.space import Genotype
 
 TERMS = ("cost", "returns", "order", "choice", "smooth", "local", "own")
 
-# Priors on the logarithms of the weights and of the noise variance, in units of the accuracies' variance: normal,
-# wide enough for a factor of 50 either way. `own` is told from noise only by networks trained twice; where there are
-# none, what is not explained is taken for noise.
+# Priors on the logarithms of the weights and of the noise variance, in units of the accuracies'
+# variance: normal, wide enough for a factor of 50 either way. `own` is told from noise only by
+# networks trained twice; where there are none, what is not explained is taken for noise.
 _PRIOR = np.log([0.1, 0.1, 0.1, 0.1, 0.03, 0.03, 0.01, 0.1])
 _LEAST_LOG = -14.0
 _WIDTH = np.array([2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0])
@@ -72,7 +74,9 @@ class Encoder:
 
 
 def _bell(products: Array, a: Array, b: Array, width: float) -> Array:
-    """Return exp(−|a − b|² / width) for vectors and their products: `[N, M]`, `[N, F]`, `[M, F]` to `[N, M]`."""
+    """Return exp(−|a − b|² / width) for vectors and their products: `[N, M]`, `[N, F]`, `[M, F]` to
+    `[N, M]`.
+    """
     bells: Array = products * (2 / width)
     np.exp(bells, out=bells)
     bells *= np.exp(-(a**2).sum(1) / width)[:, None]
@@ -81,7 +85,9 @@ def _bell(products: Array, a: Array, b: Array, width: float) -> Array:
 
 
 def _terms(a: Features, b: Features) -> list[Array]:
-    """Return the covariance terms of two sets of networks, each `[N, M]`, in the order of `TERMS`."""
+    """Return the covariance terms of two sets of networks, each `[N, M]`, in the order of
+    `TERMS`.
+    """
     decisions = a.order.shape[1]
     cost, order = a.cost @ b.cost.T, a.order @ b.order.T
     same = a.choice @ b.choice.T  # how many answers are equal
@@ -105,7 +111,9 @@ def _variances(a: Features) -> list[Array | float]:
 
 
 def _covariance(a: Features, b: Features, weights: Array) -> Array:
-    """Return the covariance of accuracies without noise; the constant 1 stands for the unknown mean."""
+    """Return the covariance of accuracies without noise; the constant 1 stands for the unknown
+    mean.
+    """
     covariance = np.ones((len(a.cost), len(b.cost)))
     for weight, term in zip(weights, _terms(a, b), strict=True):
         term *= weight  # in place: making arrays takes as long as filling them
@@ -114,9 +122,15 @@ def _covariance(a: Features, b: Features, weights: Array) -> Array:
 
 
 def learn(
-    features: Features, targets: Array, counts: Array | None = None, scatter: float = 0.0, *, exact: bool = False
+    features: Features,
+    targets: Array,
+    counts: Array | None = None,
+    scatter: float = 0.0,
+    *,
+    exact: bool = False,
 ) -> Array:
-    """Return the weights of the terms and, last, the noise variance that are most probable given `targets`. `[8]`
+    """Return the weights of the terms and, last, the noise variance that are most probable given
+    `targets`. `[8]`
 
     What trainings of one network say is all in their mean, their number and their scatter.
 
@@ -142,7 +156,9 @@ def learn(
         outer = np.outer(fit, fit) - inverse
         slopes = -0.5 * weights * (terms @ outer.ravel())
         off = (logs - _PRIOR) / _WIDTH
-        value = 0.5 * targets @ fit + np.log(np.diag(factor)).sum() + 0.5 * (off**2).sum()  # (Eq. 5.8)
+        value = (
+            0.5 * targets @ fit + np.log(np.diag(factor)).sum() + 0.5 * (off**2).sum()
+        )  # (Eq. 5.8)
         # Around their network's mean, trainings are normal with the noise alone.
         value += 0.5 * (repeats * logs[-1] + scatter / weights[-1])
         slopes[-1] += 0.5 * (repeats - scatter / weights[-1])
@@ -150,20 +166,26 @@ def learn(
 
     bounds = [(_LEAST_LOG, 4)] * len(TERMS) + [(_LEAST_LOG, _LEAST_LOG if exact else 4)]
     start = np.clip(_PRIOR, *np.array(bounds).T)
-    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 30})
+    found = optimize.minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 30}
+    )
     weights: Array = np.exp(found.x)
     return weights
 
 
 class Posterior:
-    """What is believed of accuracies given some trials: those told, and those asked whose accuracy is not known yet.
+    """What is believed of accuracies given some trials: those told, and those asked whose accuracy
+    is not known yet.
 
-    Rows are in the order they were asked, and told in that order. So the Cholesky factor of the told ones is the
-    leading block of all: the mean reads that, and the spread, which needs no accuracy, reads all. A trial that is
-    asked takes one row more, O(n²), and one that is told two solves of triangles.
+    Rows are in the order they were asked, and told in that order. So the Cholesky factor of the
+    told ones is the leading block of all: the mean reads that, and the spread, which needs no
+    accuracy, reads all. A trial that is asked takes one row more, O(n²), and one that is told two
+    solves of triangles.
     """
 
-    def __init__(self, features: Features, targets: Array, weights: Array, counts: Array | None = None) -> None:
+    def __init__(
+        self, features: Features, targets: Array, weights: Array, counts: Array | None = None
+    ) -> None:
         """Begin with N asked networks of which the first M are told.
 
         Args:
@@ -184,11 +206,17 @@ class Posterior:
         """Take in networks that are asked now."""
         for row in range(len(features.cost)):
             new = features.rows([row])
-            known = linalg.solve_triangular(self._factor, self._to(new), lower=True, check_finite=False)[:, 0]
+            known = linalg.solve_triangular(
+                self._factor, self._to(new), lower=True, check_finite=False
+            )[:, 0]
             rest = self._noise + self._prior(new)[0] - known @ known
             count = len(known)
             factor = np.zeros((count + 1, count + 1), order="F")
-            factor[:count, :count], factor[count, :count], factor[count, count] = self._factor, known, np.sqrt(rest)
+            factor[:count, :count], factor[count, :count], factor[count, count] = (
+                self._factor,
+                known,
+                np.sqrt(rest),
+            )
             self._factor = factor
             self._features = Features(*map(np.concatenate, zip(self._features, new, strict=True)))
             self._counts = np.append(self._counts, 1.0)
@@ -196,7 +224,10 @@ class Posterior:
     def tell(self, targets: Array) -> None:
         """Take in the accuracies of the first M networks. `[M]`"""
         told = self._factor[: len(targets), : len(targets)]
-        self._targets, self._fit = targets, linalg.cho_solve((told, True), targets, check_finite=False)
+        self._targets, self._fit = (
+            targets,
+            linalg.cho_solve((told, True), targets, check_finite=False),
+        )
 
     @property
     def told(self) -> Array:
@@ -205,7 +236,9 @@ class Posterior:
         return told
 
     def _to(self, features: Features) -> Array:
-        """Return the covariance of the asked networks with others, `[N, M]`, as LAPACK likes it: column by column."""
+        """Return the covariance of the asked networks with others, `[N, M]`, as LAPACK likes it:
+        column by column.
+        """
         return _covariance(features, self._features, self._weights).T
 
     def _prior(self, features: Features) -> Array:
@@ -216,14 +249,20 @@ class Posterior:
         return prior
 
     def __call__(self, features: Features) -> tuple[Array, Array]:
-        """Return mean and standard deviation of the accuracies, without a training's noise. `[N]`, `[N]`"""
+        """Return mean and standard deviation of the accuracies, without a training's noise. `[N]`,
+        `[N]`
+        """
         shared = self._to(features)
         known = linalg.solve_triangular(self._factor, shared, lower=True, check_finite=False)
         spread = np.sqrt(np.maximum(self._prior(features) - (known**2).sum(0), 1e-12))
         return self._fit @ shared[: len(self._fit)], spread
 
     def joint(self, features: Features) -> tuple[Array, Array]:
-        """Return mean and covariance of the accuracies, without a training's noise. `[N]`, `[N, N]`"""
+        """Return mean and covariance of the accuracies, without a training's noise.
+        `[N]`, `[N, N]`
+        """
         shared = self._to(features)
         known = linalg.solve_triangular(self._factor, shared, lower=True, check_finite=False)
-        return self._fit @ shared[: len(self._fit)], _covariance(features, features, self._weights) - known.T @ known
+        return self._fit @ shared[: len(self._fit)], _covariance(
+            features, features, self._weights
+        ) - known.T @ known

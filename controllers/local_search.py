@@ -1,11 +1,13 @@
-"""Hill climbing with restarts (White et al. 2020, "Local Search is State of the Art for NAS Benchmarks",
-arXiv 2005.02960, Algorithm 1).
+"""Hill climbing with restarts (White et al. 2020, "Local Search is State of the Art for NAS
+Benchmarks", arXiv 2005.02960, Algorithm 1).
 
-From a random network all those that answer one decision otherwise are tried, then the climb goes on from the best of
-them, until none is better; then from another random network. A network that was asked before is not asked again.
+From a random network all those that answer one decision otherwise are tried, then the climb goes on
+from the best of them, until none is better; then from another random network. A network that was
+asked before is not asked again.
 
-Differs from the paper: while the last neighbours of a network are still being trained, random networks are asked; one
-that turns out better than where the climb stands does not end it, but the next climb begins with the best of them.
+Differs from the paper: while the last neighbours of a network are still being trained, random
+networks are asked; one that turns out better than where the climb stands does not end it, but the
+next climb begins with the best of them.
 """
 
 from collections import deque

@@ -1,7 +1,8 @@
-"""Any sampler of Optuna's on our spaces: TPE and its friends, as one more controller (pip install 'mnas[optuna]').
+"""Any sampler of Optuna's on our spaces: TPE and its friends, as one more controller (pip install
+'mnas[optuna]').
 
-Akiba et al. 2019 (arXiv 1907.10902). Each decision is a categorical parameter. A sampler is a function of its seed and
-of what it was asked and told in order, so replaying a journal restores it.
+Akiba et al. 2019 (arXiv 1907.10902). Each decision is a categorical parameter. A sampler is a
+function of its seed and of what it was asked and told in order, so replaying a journal restores it.
 """
 
 import optuna
@@ -29,7 +30,8 @@ class OptunaSampler:
         asked = self._open[trial] = self._study.ask()
         names = (f"{place} {decision.name}" for place, decision in enumerate(self._space.decisions))
         return tuple(
-            asked.suggest_categorical(name, range(size)) for name, size in zip(names, self._space.sizes, strict=True)
+            asked.suggest_categorical(name, range(size))
+            for name, size in zip(names, self._space.sizes, strict=True)
         )
 
     def given(self, trial: int, genotype: Genotype) -> None:

@@ -16,21 +16,29 @@ class Policy(nn.Module, ABC):
         super().__init__()
         impossible = torch.arange(max(sizes)) >= torch.tensor(sizes)[:, None]  # [D, C]
         self.register_buffer("last", torch.tensor(sizes) - 1)  # [D]
-        self.register_buffer("mask", torch.zeros(impossible.shape).masked_fill(impossible, -torch.inf))
+        self.register_buffer(
+            "mask", torch.zeros(impossible.shape).masked_fill(impossible, -torch.inf)
+        )
         self.last: Tensor
         self.mask: Tensor
 
     @abstractmethod
     def log_probs(self, genotypes: Tensor) -> Tensor:
-        """Return the log-probabilities of all answers along given genotypes: `[B, D]` to `[B, D, C]`."""
+        """Return the log-probabilities of all answers along given genotypes: `[B, D]` to `[B, D,
+        C]`.
+        """
 
     @abstractmethod
     def sample(self, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn uniform numbers `[B, D]` into genotypes `[B, D]` and their log-probabilities `[B, D]`."""
+        """Turn uniform numbers `[B, D]` into genotypes `[B, D]` and their log-probabilities `[B,
+        D]`.
+        """
 
 
 def _drawn(chances: Tensor, uniforms: Tensor, last: Tensor) -> Tensor:
-    """Return the answers in whose stretch of the cumulated probabilities the numbers fall: `[…, C]`, `[…]` to `[…]`."""
+    """Return the answers in whose stretch of the cumulated probabilities the numbers fall: `[…,
+    C]`, `[…]` to `[…]`.
+    """
     answers = (uniforms[..., None] >= chances.exp().cumsum(-1)).sum(-1)
     return answers.minimum(last)  # rounded sums may end below the number
 
@@ -55,12 +63,16 @@ class Factorized(Policy):
 
 
 class LSTM(Policy):
-    """NASNet's: one softmax for each decision, on a one-layer LSTM that reads the answers given so far."""
+    """NASNet's: one softmax for each decision, on a one-layer LSTM that reads the answers given so
+    far.
+    """
 
     def __init__(self, sizes: tuple[int, ...], units: int, rng: torch.Generator) -> None:
         super().__init__(sizes)
         decisions, widest = len(sizes), max(sizes)
-        self.embed = nn.Parameter(torch.empty(decisions, widest, units))  # of an answer, for the next step
+        self.embed = nn.Parameter(
+            torch.empty(decisions, widest, units)
+        )  # of an answer, for the next step
         self.start = nn.Parameter(torch.empty(units))
         self.lstm = nn.LSTM(units, units, batch_first=True)
         self.weight = nn.Parameter(torch.empty(decisions, units, widest))
@@ -70,7 +82,9 @@ class LSTM(Policy):
 
     def log_probs(self, genotypes: Tensor) -> Tensor:
         """Read each genotype from left to right."""
-        answered = self.embed[torch.arange(genotypes.shape[1] - 1), genotypes[:, :-1]]  # [B, D-1, U]
+        answered = self.embed[
+            torch.arange(genotypes.shape[1] - 1), genotypes[:, :-1]
+        ]  # [B, D-1, U]
         inputs = torch.cat([self.start.expand(len(genotypes), 1, -1), answered], dim=1)  # [B, D, U]
         hidden, _ = self.lstm(inputs)
         logits = torch.einsum("bdu,duc->bdc", hidden, self.weight) + self.bias + self.mask
@@ -83,7 +97,9 @@ class LSTM(Policy):
         answers, log_probs = [], []
         for decision in range(uniforms.shape[1]):
             hidden, state = self.lstm(inputs, state)
-            logits = hidden[:, 0] @ self.weight[decision] + self.bias[decision] + self.mask[decision]
+            logits = (
+                hidden[:, 0] @ self.weight[decision] + self.bias[decision] + self.mask[decision]
+            )
             chances = logits.log_softmax(-1)  # [B, C]
             answer = _drawn(chances, uniforms[:, decision], self.last[decision])
             answers.append(answer)

@@ -1,8 +1,8 @@
 """Predicts the reward of networks that were not trained from those that were.
 
-Keeps a Gaussian process (`gaussian_process.py`) up to date with a search: which trials it holds, when it is learnt
-anew. A failed child (accuracy 0) counts as much as the worst that did not fail: as far off as 0 is, it would be all
-that the model explains.
+Keeps a Gaussian process (`gaussian_process.py`) up to date with a search: which trials it holds,
+when it is learnt anew. A failed child (accuracy 0) counts as much as the worst that did not fail:
+as far off as 0 is, it would be all that the model explains.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -20,7 +20,9 @@ LEARNT = 400  # trials at most from which the weights are learnt
 
 
 def _milestone(told: int) -> int:
-    """Return after how many trials the model was learnt that serves after `told`: each time a quarter more, or 100."""
+    """Return after how many trials the model was learnt that serves after `told`: each time a
+    quarter more, or 100.
+    """
     reached = LEAST
     while (following := reached + max(1, min(reached // 4, 100))) <= told:
         reached = following
@@ -30,9 +32,9 @@ def _milestone(told: int) -> int:
 class Predictor:
     """Learns from trials as they are asked and told; what it says is a function of those alone.
 
-    The weights are learnt anew at milestones, from LEARNT trials at most; between them trials are taken in one by one.
-    Of more than `capacity` told trials the model holds the half of highest reward, and others from all times
-    (`chosen`).
+    The weights are learnt anew at milestones, from LEARNT trials at most; between them trials are
+    taken in one by one. Of more than `capacity` told trials the model holds the half of highest
+    reward, and others from all times (`chosen`).
     """
 
     def __init__(self, problem: Problem, capacity: int = 400) -> None:
@@ -64,7 +66,10 @@ class Predictor:
         self._update()
         weighed = self._problem.weigh(genotypes)
         mean, spread = self._posterior(self._encode(genotypes, weighed.costs))
-        rewards: Array = weighed.slope * (self._centre + self._scale * (mean + kappa * spread)) + weighed.intercept
+        rewards: Array = (
+            weighed.slope * (self._centre + self._scale * (mean + kappa * spread))
+            + weighed.intercept
+        )
         return rewards
 
     def believed(self) -> list[Genotype]:
@@ -72,12 +77,16 @@ class Predictor:
         self._update()
         rows = self._rows[: len(self._posterior.told)]
         weighed = self._problem.weigh([self._asked[row] for row in rows])
-        rewards = weighed.slope * (self._centre + self._scale * self._posterior.told) + weighed.intercept
+        rewards = (
+            weighed.slope * (self._centre + self._scale * self._posterior.told) + weighed.intercept
+        )
         ranked = [rows[place] for place in np.argsort(-rewards, kind="stable")]
         return list(dict.fromkeys(self._asked[row] for row in ranked if self._accuracies[row] > 0))
 
     def exact(self, told: int) -> bool:
-        """Say whether, of the first trials told, four repeats or more brought what the network had brought before."""
+        """Say whether, of the first trials told, four repeats or more brought what the network had
+        brought before.
+        """
         repeats = Repeats()
         for genotype, accuracy in zip(self._asked, self._accuracies[:told], strict=False):
             if accuracy > 0:  # else it failed: not measured
@@ -100,13 +109,18 @@ class Predictor:
             # A network's trainings are ranked together: the lucky one alone would tell of its luck.
             _, number, means = grouped(self._asked[:milestone], rewards)
             rows = chosen(means[number], LEARNT)
-            self._centre, self._scale = accuracies[:milestone].mean(), accuracies[:milestone].std() + 1e-6
+            self._centre, self._scale = (
+                accuracies[:milestone].mean(),
+                accuracies[:milestone].std() + 1e-6,
+            )
             targets = (accuracies - self._centre) / self._scale
             weights = learn(self._features(rows), targets[rows], exact=self.exact(milestone))
             held = chosen(means[number], self._capacity)
             self._rows = [*held, *range(milestone, len(self._asked))]
             features = self._features(self._rows)
-            self._posterior = Posterior(features, targets[[row for row in self._rows if row < told]], weights)
+            self._posterior = Posterior(
+                features, targets[[row for row in self._rows if row < told]], weights
+            )
         elif self._taken < len(self._asked):
             new = range(self._taken, len(self._asked))
             self._rows += new
@@ -120,7 +134,9 @@ class Predictor:
         return self._encode(genotypes, self._problem.weigh(genotypes).costs)
 
 
-def grouped(names: Sequence[Hashable], rewards: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+def grouped(
+    names: Sequence[Hashable], rewards: Array
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
     """Take trainings of the same network together.
 
     Args:
@@ -128,8 +144,8 @@ def grouped(names: Sequence[Hashable], rewards: Array) -> tuple[NDArray[np.int64
         rewards: of the trainings. `[N]`
 
     Returns:
-        The first training of each network, `[U]`; which network each training trained, `[N]`; and the networks' mean
-        rewards, `[U]`.
+        The first training of each network, `[U]`; which network each training trained, `[N]`; and
+        the networks' mean rewards, `[U]`.
     """
     numbers: dict[Hashable, int] = {}
     number = np.array([numbers.setdefault(name, len(numbers)) for name in names])

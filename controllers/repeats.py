@@ -17,7 +17,9 @@ class Repeats:
         self._asked: list[int] = []  # how many trainings of a network were asked, told or not
         self._counts: list[int] = []  # how many were told
         self._means: list[float] = []  # of their rewards
-        self._scatter = 0.0  # sum of the squared distances of all rewards from their networks' means
+        self._scatter = (
+            0.0  # sum of the squared distances of all rewards from their networks' means
+        )
         self._repeats = 0
 
     def _number(self, genotype: Genotype) -> int:
@@ -44,19 +46,24 @@ class Repeats:
 
     @property
     def useless(self) -> bool:
-        """Whether there is no noise to average: ALIKE repeats or more, and each as the first time."""
+        """Whether there is no noise to average: ALIKE repeats or more, and each as the
+        first time.
+        """
         return self._repeats >= ALIKE and self._scatter == 0
 
     def worth_another(self) -> Genotype | None:
-        """Return the network whose mean may be the highest, by its standard error; None with fewer than ALIKE repeats.
+        """Return the network whose mean may be the highest, by its standard error; None with fewer
+        than ALIKE repeats.
 
-        So the best are told from one another, and the good from the lucky. A bound of confidence, as Auer,
-        Cesa-Bianchi and Fischer 2002 have it, but of one standard error of the noise that all repeats show.
-        What is being trained counts as trained: many may be open at once.
+        So the best are told from one another, and the good from the lucky. A bound of confidence,
+        as Auer, Cesa-Bianchi and Fischer 2002 have it, but of one standard error of the noise that
+        all repeats show. What is being trained counts as trained: many may be open at once.
         """
         if self._repeats < ALIKE:
             return None
         counts = np.array(self._counts)
-        errors = np.sqrt(self._scatter / self._repeats / np.maximum(1, np.maximum(counts, self._asked)))
+        errors = np.sqrt(
+            self._scatter / self._repeats / np.maximum(1, np.maximum(counts, self._asked))
+        )
         bounds = np.where(counts > 0, np.array(self._means) + errors, -np.inf)
         return next(itertools.islice(self._numbers, int(bounds.argmax()), None))

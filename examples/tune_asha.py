@@ -49,7 +49,9 @@ def tuner(trials: int) -> tune.Tuner:
             max_concurrent_trials=2,
             reuse_actors=True,
         ),
-        run_config=tune.RunConfig(name="tune-asha", storage_path=str(Path("runs").resolve()), verbose=1),
+        run_config=tune.RunConfig(
+            name="tune-asha", storage_path=str(Path("runs").resolve()), verbose=1
+        ),
     )
 
 
@@ -59,5 +61,7 @@ if __name__ == "__main__":
     best = results.get_best_result("accuracy", "max")
     assert best.metrics
     print(f"{len(results)} trials, {results.num_errors} failed; the best:")
-    print(f"accuracy {best.metrics['accuracy']:.4f} after {best.metrics['training_iteration']} epochs")
+    print(
+        f"accuracy {best.metrics['accuracy']:.4f} after {best.metrics['training_iteration']} epochs"
+    )
     print(*Architecture.from_json(best.config["architecture"]).block_strings, sep="\n")

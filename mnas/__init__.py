@@ -1,4 +1,6 @@
-"""mnas: search for a baseline network by reinforcement learning, inspect the search, scale what it found."""
+"""mnas: search for a baseline network by reinforcement learning, inspect the search, scale what it
+found.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -38,7 +38,9 @@ class Run:
         return self._rows(ranking.best(self.log, count))
 
     def pareto(self) -> "DataFrame":
-        """Return the trials that no other beats in accuracy at the same cost or less, the cheapest first."""
+        """Return the trials that no other beats in accuracy at the same cost or less, the cheapest
+        first.
+        """
         return self._rows(ranking.front(self.log))
 
     def architecture(self, trial: int) -> Architecture:
@@ -46,7 +48,8 @@ class Run:
         return self.log.architecture(trial)
 
     def rerank(self, spec: str = "", **said: Any) -> "Run":
-        """Return the run as it would read under another reward: `rerank(target=300e6)` or `rerank("target=300M")`.
+        """Return the run as it would read under another reward: `rerank(target=300e6)` or
+        `rerank("target=300M")`.
 
         Raises:
             InputError: when that is no reward, or its target can't be met in the space.
@@ -68,7 +71,10 @@ class Run:
     def _repr_html_(self) -> str:
         names = ("trial", "accuracy", "reward", "macs", "params")
         head = "".join(f"<th>{name}</th>" for name in names)
-        shown = [(r.trial, f"{r.accuracy:.4f}", f"{r.reward:.4f}", f"{r.macs:,}", f"{r.params:,}") for r in self._top()]
+        shown = [
+            (r.trial, f"{r.accuracy:.4f}", f"{r.reward:.4f}", f"{r.macs:,}", f"{r.params:,}")
+            for r in self._top()
+        ]
         body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in shown)
         words = "<br>".join(map(html.escape, self._lines()))
         return f"<p>{words}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -45,13 +45,19 @@ class Reward:
 
     def __post_init__(self) -> None:
         # No network costs as much, and powers of its costs are finite.
-        require(0 < self.target <= 1e18, "target", self.target, f"a number of {self.cost} above 0, to 1e18")
+        require(
+            0 < self.target <= 1e18,
+            "target",
+            self.target,
+            f"a number of {self.cost} above 0, to 1e18",
+        )
         for name in ("alpha", "beta"):
             value = getattr(self, name)
             require(-10 <= value <= 0, name, value, "-10 to 0: cost must not be rewarded")
 
     def line(self, ratio: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return slope and intercept for each of N costs: the reward is `slope · accuracy + intercept`.
+        """Return slope and intercept for each of N costs: the reward is `slope · accuracy +
+        intercept`.
 
         Args:
             ratio: cost / target. `[N]`
@@ -61,7 +67,8 @@ class Reward:
         return ratio ** np.where(ratio <= 1, self.alpha, self.beta), np.zeros_like(ratio)
 
     def __call__(self, accuracy: float, cost: Cost) -> float:
-        """Return a trial's reward. One that failed has accuracy 0: reward 0, or less with `absolute`.
+        """Return a trial's reward. One that failed has accuracy 0: reward 0, or less with
+        `absolute`.
 
         So failing is never worth more than training, where `absolute` gives less than 0.
         """

@@ -1,9 +1,10 @@
-"""Full training of networks that leave the search: their run directory, from begin to test accuracy.
+"""Full training of networks that leave the search: their run directory, from begin to test
+accuracy.
 
-`RUN/training.json` says what is trained and how, and is written once. Each network has a folder of its
-own: a checkpoint while it trains, its spec and its weights (of the running average, where there is one)
-when it is done. MnasNet and EfficientNet train the best trials of a search fully and choose among those:
-`trials` takes them, and `mnas.show.training` says how the proxy task had ranked them.
+`RUN/training.json` says what is trained and how, and is written once. Each network has a folder of
+its own: a checkpoint while it trains, its spec and its weights (of the running average, where there
+is one) when it is done. MnasNet and EfficientNet train the best trials of a search fully and choose
+among those: `trials` takes them, and `mnas.show.training` says how the proxy task had ranked them.
 """
 
 import contextlib
@@ -75,7 +76,9 @@ class Member:
         except InputError as error:
             raise error.at(f"{self.finished}: training: ") from None
         if not record.epochs:
-            raise InputError(f"{self.finished}: training: no epoch, and yet it is done; edited by hand?")
+            raise InputError(
+                f"{self.finished}: training: no epoch, and yet it is done; edited by hand?"
+            )
         return record
 
 
@@ -95,14 +98,18 @@ class TrainingRun:
 
     @property
     def best(self) -> Member:
-        """The network of highest validation accuracy among those that are done: the test images choose nothing.
+        """The network of highest validation accuracy among those that are done: the test images
+        choose nothing.
 
         Raises:
             InputError: when none is done.
         """
         done = [member for member in self.members if member.trained]
         if not done:
-            raise InputError(f"{self.run}: no network is trained to the end yet; go on with: {self.resume_command}")
+            raise InputError(
+                f"{self.run}: no network is trained to the end "
+                f"yet; go on with: {self.resume_command}"
+            )
         return max(done, key=lambda member: member.record.epochs[-1].accuracy)
 
 
@@ -138,11 +145,18 @@ def trials(log: Log, top: int) -> list[dict[str, Any]]:
         InputError: when there are fewer.
     """
     found = promising(log, top)
-    require(len(found) == top, "top", top, f"1 to {len(found)}, the networks of {log.run} that have an accuracy")
+    require(
+        len(found) == top,
+        "top",
+        top,
+        f"1 to {len(found)}, the networks of {log.run} that have an accuracy",
+    )
     return [trial_spec(log, row.trial) for row in found]
 
 
-def begin(config: Config, specs: Sequence[dict[str, Any]], run: Path, progress: Progress) -> TrainingRun:
+def begin(
+    config: Config, specs: Sequence[dict[str, Any]], run: Path, progress: Progress
+) -> TrainingRun:
     """Train networks, one after the other, in a new run directory.
 
     Their classifiers and stems are fitted to the data's classes and channels.
@@ -153,9 +167,14 @@ def begin(config: Config, specs: Sequence[dict[str, Any]], run: Path, progress: 
     """
     refuse_begun(run)
     task = config.training()
-    fitted = [{**spec, **export.spec(task.fitted(export.architecture(spec)), spec["name"])} for spec in specs]
+    fitted = [
+        {**spec, **export.spec(task.fitted(export.architecture(spec)), spec["name"])}
+        for spec in specs
+    ]
     names = [spec["name"] for spec in fitted]
-    require(len(set(names)) == len(names), "networks", ", ".join(names), "a name of its own for each")
+    require(
+        len(set(names)) == len(names), "networks", ", ".join(names), "a name of its own for each"
+    )
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -190,9 +209,15 @@ def _carry_on(training: TrainingRun, task: Train, progress: Progress) -> Trainin
         if member.trained:
             continue
         if member.folder.is_symlink():
-            raise InputError(f"{member.folder}: a link; a run directory's files may not lead elsewhere")
+            raise InputError(
+                f"{member.folder}: a link; a run directory's files may not lead elsewhere"
+            )
         try:
-            task(export.architecture(member.spec), member.folder, functools.partial(progress, member.name))
+            task(
+                export.architecture(member.spec),
+                member.folder,
+                functools.partial(progress, member.name),
+            )
         except InputError as error:
             raise error.at(f"{member.name}: ") from None
         _finish(training, member)
@@ -204,12 +229,18 @@ def _finish(training: TrainingRun, member: Member) -> None:
     from mnas.export import weights  # torch: seconds
 
     record = member.record
-    weights.from_checkpoint(export.architecture(member.spec), member.folder / checkpoint.NAME, member.weights)
+    weights.from_checkpoint(
+        export.architecture(member.spec), member.folder / checkpoint.NAME, member.weights
+    )
     curve = [epoch.accuracy for epoch in record.epochs]
     more = {
         "accuracy": {"validation": curve[-1], "test": record.test, "curve": curve},
         "training": json.loads(checkpoint.to_json(record)),
-        "provenance": {"run": str(training.run.resolve()), "config": training.config.tables, "spec": member.spec},
+        "provenance": {
+            "run": str(training.run.resolve()),
+            "config": training.config.tables,
+            "spec": member.spec,
+        },
     }
     made = export.spec(export.architecture(member.spec), member.name, **more)
     export.write(member.finished, made)

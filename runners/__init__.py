@@ -10,4 +10,14 @@ PROXIES = {
 }
 TRAININGS = {"full": "runners.training.full:FullTraining"}
 
-__all__ = ["PROXIES", "RUNNERS", "TRAININGS", "Evaluate", "Failure", "Job", "Result", "Runner", "Train"]
+__all__ = [
+    "PROXIES",
+    "RUNNERS",
+    "TRAININGS",
+    "Evaluate",
+    "Failure",
+    "Job",
+    "Result",
+    "Runner",
+    "Train",
+]

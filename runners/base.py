@@ -1,10 +1,10 @@
 """What goes to a runner, what comes back, and whose fault a failure is.
 
 A child that raises, diverges or runs out of memory is the *architecture's* fault: it teaches the
-controller with accuracy 0. A worker that dies, a time limit that passes, a disk or GPU that fails is
-the *machine's* fault: the search runs the job again, and only after its last retry counts it against
-the architecture. An InputError (a picture that is no picture) is the *user's* fault: it teaches
-nobody and ends the search.
+controller with accuracy 0. A worker that dies, a time limit that passes, a disk or GPU that fails
+is the *machine's* fault: the search runs the job again, and only after its last retry counts it
+against the architecture. An InputError (a picture that is no picture) is the *user's* fault: it
+teaches nobody and ends the search.
 """
 
 import logging
@@ -18,7 +18,9 @@ from runners.checkpoint import Tell
 from search_space.architecture import Architecture
 from search_space.errors import InputError
 
-FailureKind = Literal["raised", "diverged", "out-of-memory", "time-limit", "worker-died", "machine", "bad-input"]
+FailureKind = Literal[
+    "raised", "diverged", "out-of-memory", "time-limit", "worker-died", "machine", "bad-input"
+]
 MACHINE_FAULTS: frozenset[FailureKind] = frozenset({"time-limit", "worker-died", "machine"})
 
 
@@ -42,7 +44,9 @@ class Failure:
         if isinstance(error, DivergenceError):
             return cls("diverged", text)
         # torch.OutOfMemoryError on a GPU; a plain RuntimeError of these words on a CPU.
-        no_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+        no_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(
+            error
+        )
         if isinstance(error, MemoryError) or no_memory:
             return cls("out-of-memory", text)
         # A full disk, a lost mount; torch.AcceleratorError and its like say "CUDA error".
@@ -58,11 +62,17 @@ class Job:
     trial: int
     architecture: Architecture
     seed: int
-    thresholds: tuple[float, ...] = ()  # accuracies after the first epochs; below one, training may end
+    thresholds: tuple[
+        float, ...
+    ] = ()  # accuracies after the first epochs; below one, training may end
 
     def hopeless(self, curve: Sequence[float]) -> bool:
-        """Say whether a child with this curve so far may be ended. An evaluation that never asks trains it on."""
-        return 0 < len(curve) <= len(self.thresholds) and curve[-1] < self.thresholds[len(curve) - 1]
+        """Say whether a child with this curve so far may be ended. An evaluation that never asks
+        trains it on.
+        """
+        return (
+            0 < len(curve) <= len(self.thresholds) and curve[-1] < self.thresholds[len(curve) - 1]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,9 @@ class Evaluate(Protocol):
     """Carries out one job: the proxy task, or whatever stands for it. Picklable."""
 
     def check(self, architecture: Architecture) -> None:
-        """Raise InputError when networks like this one can't be evaluated; called before a search."""
+        """Raise InputError when networks like this one can't be evaluated; called before
+        a search.
+        """
         ...
 
     def prepare(self) -> None:
@@ -102,7 +114,9 @@ class Train(Protocol):
         ...
 
     def fitted(self, architecture: Architecture) -> Architecture:
-        """Return the network of `architecture` that fits the data: its classes, its input channels."""
+        """Return the network of `architecture` that fits the data: its classes, its input
+        channels.
+        """
         ...
 
     def __call__(self, architecture: Architecture, folder: Path, tell: Tell) -> None:
@@ -148,7 +162,9 @@ def attempt(evaluate: Evaluate, job: Job, worker: str) -> Result:
         # In a worker process this goes to its log file, in the search's own to RUN/search.log.
         logger.warning("trial %d", job.trial, exc_info=True)
         failure = Failure.of(error)
-    return Result(job.trial, 0.0, seconds=time.perf_counter() - start, worker=worker, failure=failure)
+    return Result(
+        job.trial, 0.0, seconds=time.perf_counter() - start, worker=worker, failure=failure
+    )
 
 
 def overtime(limit: float) -> Failure:

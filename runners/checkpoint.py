@@ -1,6 +1,7 @@
 """How far a training is: its checkpoint's own words, which can be read without torch.
 
-A checkpoint is one safetensors file that is replaced after each epoch; the record stands in its head.
+A checkpoint is one safetensors file that is replaced after each epoch; the record stands in its
+head.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Epoch:
     """What one epoch brought."""
 
-    loss: Annotated[float, Field(allow_inf_nan=False)]  # mean over the epoch, of the network as it was then
+    loss: Annotated[
+        float, Field(allow_inf_nan=False)
+    ]  # mean over the epoch, of the network as it was then
     accuracy: Share  # of the validation images, after the epoch
     seconds: Positive  # that its training took, measuring left out
     images: Annotated[int, Field(gt=0)]  # seen in it
@@ -42,7 +45,9 @@ class Record:
 
     digest: str  # of the architecture
     epochs: tuple[Epoch, ...] = ()
-    test: Share | None = None  # accuracy on the test images, which are read when all epochs are done
+    test: Share | None = (
+        None  # accuracy on the test images, which are read when all epochs are done
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

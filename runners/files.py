@@ -24,7 +24,8 @@ def folder(path: str | None) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, whose file takes `path`'s place when all went well, and is gone if not.
+    """Give a path to write to, whose file takes `path`'s place when all went well, and is gone if
+    not.
 
     It is on the disk before it takes the place.
 

@@ -1,8 +1,8 @@
 """Jobs on this machine: in this process, or in worker processes that stay warm.
 
-A worker process imports torch once, then trains one child after the other. Data that fit in memory are read
-once, and all workers see the same copy. A worker ends with its parent, whatever ends that; its output goes
-to a log file of its own.
+A worker process imports torch once, then trains one child after the other. Data that fit in memory
+are read once, and all workers see the same copy. A worker ends with its parent, whatever ends that;
+its output goes to a log file of its own.
 """
 
 import contextlib
@@ -24,7 +24,8 @@ from runners.memory import allocator, beginning_with
 from runners.sharing import Shared
 from search_space.errors import InputError, require
 
-# Spawned, not forked: a forked child shares the parent's torch threads and locks, and hangs on them.
+# Spawned, not forked: a forked child shares the parent's torch threads and locks, and hangs on
+# them.
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -84,7 +85,9 @@ class InProcess:
             with _alarm(self._limit):
                 return attempt(self._evaluate, job, "0")
         except _TimeLimitError:
-            return Result(job.trial, 0.0, seconds=self._limit, worker="0", failure=overtime(self._limit))
+            return Result(
+                job.trial, 0.0, seconds=self._limit, worker="0", failure=overtime(self._limit)
+            )
 
     def close(self) -> None:
         """Forget the jobs that wait."""
@@ -100,8 +103,12 @@ def _end_with_parent() -> None:
 
 
 def _work(shared: Shared, pipe: Connection, log: Path | None, name: str) -> None:
-    """Be a worker: make the evaluation ready, say that it is, then receive jobs and send results."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    """Be a worker: make the evaluation ready, say that it is, then receive jobs and send
+    results.
+    """
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sink = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
     os.dup2(sink, 1)
@@ -140,7 +147,12 @@ class ProcessPool:
     """
 
     def __init__(
-        self, evaluate: Evaluate, *, workers: int, time_limit: float | None = None, logs: Path | None = None
+        self,
+        evaluate: Evaluate,
+        *,
+        workers: int,
+        time_limit: float | None = None,
+        logs: Path | None = None,
     ) -> None:
         self._evaluate, self._workers, self._limit, self._logs = evaluate, workers, time_limit, logs
         self._waiting: deque[Job] = deque()
@@ -153,7 +165,9 @@ class ProcessPool:
         if self._logs:
             self._logs.mkdir(exist_ok=True)
             if self._logs.is_symlink():
-                raise InputError(f"{self._logs}: a link; a run directory's files may not lead elsewhere")
+                raise InputError(
+                    f"{self._logs}: a link; a run directory's files may not lead elsewhere"
+                )
             log = self._logs / f"{name}.log"
         if self._shared is None:
             if share := getattr(self._evaluate, "share", None):
@@ -161,7 +175,9 @@ class ProcessPool:
             self._shared = Shared(self._evaluate)
         ours, theirs = _SPAWN.Pipe()
         arguments = self._shared, theirs, log, name
-        process = _SPAWN.Process(target=_work, args=arguments, name=f"mnas-worker-{name}", daemon=True)
+        process = _SPAWN.Process(
+            target=_work, args=arguments, name=f"mnas-worker-{name}", daemon=True
+        )
         with beginning_with(allocator()):
             process.start()
         theirs.close()  # so that the pipe ends when the worker does
@@ -173,7 +189,9 @@ class ProcessPool:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        """Give jobs that wait to workers that do, and start more workers if there are jobs for them."""
+        """Give jobs that wait to workers that do, and start more workers if there are jobs for
+        them.
+        """
         for worker in self._pool:
             if self._waiting and worker.ready and worker.job is None:
                 try:
@@ -200,7 +218,9 @@ class ProcessPool:
                     result = self._collect(worker)
                 elif not worker.process.is_alive():
                     result = self._bury(worker)
-                elif worker.job and self._limit and time.monotonic() - worker.started >= self._limit:
+                elif (
+                    worker.job and self._limit and time.monotonic() - worker.started >= self._limit
+                ):
                     result = self._fail(worker, overtime(self._limit))
                 else:
                     continue
@@ -215,7 +235,9 @@ class ProcessPool:
         return min(1.0, max(0.0, min(running) + self._limit - time.monotonic()))
 
     def _collect(self, worker: _Worker) -> Result | None:
-        """Take what a worker sent: that it is ready, why it can't be, or a result; or see that it died."""
+        """Take what a worker sent: that it is ready, why it can't be, or a result; or see that it
+        died.
+        """
         try:
             message: Result | str | None = worker.pipe.recv()
         except (EOFError, OSError):
@@ -243,9 +265,15 @@ class ProcessPool:
             self._failed_starts += 1
             if self._failed_starts == 3:
                 where = f"; see {self._logs / worker.name}.log" if self._logs else ""
-                raise InputError(f"runner: no worker process can be started ({failure.message}){where}")
+                raise InputError(
+                    f"runner: no worker process can be started ({failure.message}){where}"
+                )
         self._replace(worker)
-        return Result(job.trial, 0.0, seconds=seconds, worker=worker.name, failure=failure) if job else None
+        return (
+            Result(job.trial, 0.0, seconds=seconds, worker=worker.name, failure=failure)
+            if job
+            else None
+        )
 
     def _replace(self, worker: _Worker) -> None:
         worker.end()
@@ -278,7 +306,12 @@ def local(
         time_limit: seconds a job may take.
     """
     require(0 <= workers <= 1024, "workers", workers, "0 (in this process) to 1,024")
-    require(time_limit is None or 0 < time_limit <= 1e6, "time_limit", time_limit, "seconds above 0, to 1,000,000")
+    require(
+        time_limit is None or 0 < time_limit <= 1e6,
+        "time_limit",
+        time_limit,
+        "seconds above 0, to 1,000,000",
+    )
     if workers == 0:
         return InProcess(evaluate, time_limit=time_limit)
     return ProcessPool(evaluate, workers=workers, time_limit=time_limit, logs=logs)

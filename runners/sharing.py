@@ -12,9 +12,11 @@ _ALIGNED = 64  # bytes, where each array begins, as NumPy's and PyTorch's own do
 
 
 class Shared:
-    """A pickled object whose arrays lie in memory that spawned processes share; they can't write to it.
+    """A pickled object whose arrays lie in memory that spawned processes share; they can't write to
+    it.
 
-    The memory is a file without a name: it is gone with the last process that has it open, however that ends.
+    The memory is a file without a name: it is gone with the last process that has it open, however
+    that ends.
     """
 
     def __init__(self, value: object) -> None:
@@ -39,7 +41,9 @@ class Shared:
     def take(self) -> Any:
         """Make the object."""
         buffers, start = [], 0
-        content = mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ) if any(self._sizes) else b""
+        content = (
+            mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ) if any(self._sizes) else b""
+        )
         for size in self._sizes:
             buffers.append(memoryview(content)[start : start + size])
             start += size + -size % _ALIGNED

@@ -1,7 +1,7 @@
 """Accuracies looked up instead of trained: for demos, tests, and benchmarks of controllers.
 
-A surrogate stands where the proxy task does, so a whole search, journal and all, runs in seconds on accuracies
-that somebody else's GPUs have measured. It trains nothing, and its name says so.
+A surrogate stands where the proxy task does, so a whole search, journal and all, runs in seconds on
+accuracies that somebody else's GPUs have measured. It trains nothing, and its name says so.
 """
 
 import csv
@@ -75,8 +75,9 @@ class Surrogate(ABC):
 class Table(Surrogate):
     """A table of networks that were all trained, several times each.
 
-    A `.json` file is one object of genotypes, a digit each decision, with `test_acc`, percents (NAS-Bench-Macro's
-    format). A `.csv` file has a column for each decision (`stage1.op`), and others named `accuracy…`, shares of 1.
+    A `.json` file is one object of genotypes, a digit each decision, with `test_acc`, percents
+    (NAS-Bench-Macro's format). A `.csv` file has a column for each decision (`stage1.op`), and
+    others named `accuracy…`, shares of 1.
 
     Args:
         path: of the file.
@@ -84,7 +85,9 @@ class Table(Surrogate):
         noisy: whether a trial has the accuracy of one training, drawn by its seed; else the mean.
     """
 
-    _takes = "genotypes with test_acc in .json, or a .csv with the decisions for columns and accuracies"
+    _takes = (
+        "genotypes with test_acc in .json, or a .csv with the decisions for columns and accuracies"
+    )
 
     def __init__(self, *, path: str, space: str = "nas-bench-macro", noisy: bool = True) -> None:
         super().__init__(path, space, noisy=noisy)
@@ -103,13 +106,18 @@ class Table(Surrogate):
         decisions = self.space.decisions
         for row in csv.DictReader(text.splitlines()):
             answers = [[str(c) for c in d.choices].index(row[d.name]) for d in decisions]
-            yield tuple(answers), [float(value) for name, value in row.items() if name.startswith("accuracy")]
+            yield (
+                tuple(answers),
+                [float(value) for name, value in row.items() if name.startswith("accuracy")],
+            )
 
     def _of(self, genotype: Genotype) -> list[float]:
         try:
             return self._content[genotype]
         except KeyError:
-            raise InputError(f"{self._path}: has no network {''.join(map(str, genotype))}") from None
+            raise InputError(
+                f"{self._path}: has no network {''.join(map(str, genotype))}"
+            ) from None
 
     def mean(self, genotype: Genotype) -> float:
         """Return the mean of its trainings."""
@@ -123,9 +131,10 @@ class Table(Surrogate):
 class Trees(Surrogate):
     """Regression trees fitted to trained networks: Accel-NASBench's ImageNet accuracies.
 
-    The file has plain arrays: `feat` and `thr` `[T, 7]`, the nodes of T trees of depth 3 in heap order, `leaf`
-    `[T, 8]`, `base` `[]`; features are each stage's expansion, kernel, repeats and SE (0 or 1); a feature not under
-    the threshold goes right; the sum of leaves and base is in percent.
+    The file has plain arrays: `feat` and `thr` `[T, 7]`, the nodes of T trees of depth 3 in heap
+    order, `leaf` `[T, 8]`, `base` `[]`; features are each stage's expansion, kernel, repeats and SE
+    (0 or 1); a feature not under the threshold goes right; the sum of leaves and base is in
+    percent.
 
     Args:
         path: of the `.npz` file.
@@ -136,7 +145,9 @@ class Trees(Surrogate):
 
     _takes = "the arrays feat, thr, leaf and base in .npz"
 
-    def __init__(self, *, path: str, space: str = "accel-nasbench", noisy: bool = True, noise: float = 0.0031) -> None:
+    def __init__(
+        self, *, path: str, space: str = "accel-nasbench", noisy: bool = True, noise: float = 0.0031
+    ) -> None:
         super().__init__(path, space, noisy=noisy)
         require(0 <= noise < 1, "noise", noise, "a share from 0 to below 1")
         self._noise = noise
@@ -150,7 +161,9 @@ class Trees(Surrogate):
     def mean(self, genotype: Genotype) -> float:
         """Return what the trees predict."""
         stages = self.space.decode(genotype).stages
-        features = np.array([[s.expansion, s.kernel, s.repeats, s.se_ratio > 0] for s in stages], float).ravel()
+        features = np.array(
+            [[s.expansion, s.kernel, s.repeats, s.se_ratio > 0] for s in stages], float
+        ).ravel()
         trees = self._content
         tree, node = np.arange(len(trees["feat"])), np.zeros(len(trees["feat"]), int)
         for _ in range(3):

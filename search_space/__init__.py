@@ -1,4 +1,6 @@
-"""What can be built, and what it costs. Imports none of the other rooms; torch only in `network`."""
+"""What can be built, and what it costs. Imports none of the other rooms; torch only in
+`network`.
+"""
 
 from search_space.architecture import Architecture, Block, Stage
 from search_space.cost import Cost

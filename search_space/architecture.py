@@ -2,7 +2,8 @@
 
 A *stage* is a run of equal blocks, a *block* is one MBConv (or one of its plainer sisters), a
 *layer* is one convolution. MnasNet's paper (arXiv 1807.11626, Fig. 4) calls our stage a "block" and
-our block a "layer". Stages are counted from 1 for people and from 0 in parameter names (`blocks.0`).
+our block a "layer". Stages are counted from 1 for people and from 0 in parameter names
+(`blocks.0`).
 
 `Architecture.blocks` is the only place where a width, a size or a shortcut is worked out: pricing,
 building and exporting all read it.
@@ -30,7 +31,8 @@ _CODE_OF = {op: code for code, op in _CODES.items()}
 
 
 class Block(NamedTuple):
-    """One block with everything decided: what `build`, `cost` and `export` need, nothing to compute.
+    """One block with everything decided: what `build`, `cost` and `export` need, nothing to
+    compute.
 
     conv     k×k conv, BN, act [, SE]
     sepconv  depthwise k×k, BN, act [, SE], 1×1 conv, BN (EfficientNet's MBConv1)
@@ -53,7 +55,9 @@ class Block(NamedTuple):
 
 
 def _check_int(name: str, value: object, least: int = 1, most: int = 1_000_000) -> None:
-    if type(value) is not int or not least <= value <= most:  # not `require`: the words take longer than the check
+    if (
+        type(value) is not int or not least <= value <= most
+    ):  # not `require`: the words take longer than the check
         raise InputError(f"{name}: {value!r}; takes an integer from {least} to {most:,}")
 
 
@@ -88,9 +92,9 @@ class Stage:
     """A run of `repeats` equal blocks; the first has the stride and the change of channels.
 
     The skip is asked of every block. `identity` is there where it can be: at stride 1 with as many
-    channels out as in. `pool` is there always: a 3×3 average with the block's stride; where channels
-    grow the new ones get no shortcut, where they shrink the first ones are taken. It has no
-    parameters and no multiply-adds. (MnasNet names pooling as a choice and does not define it.)
+    channels out as in. `pool` is there always: a 3×3 average with the block's stride; where
+    channels grow the new ones get no shortcut, where they shrink the first ones are taken. It has
+    no parameters and no multiply-adds. (MnasNet names pooling as a choice and does not define it.)
     """
 
     op: Op
@@ -119,7 +123,12 @@ class Stage:
         else:
             require(self.expansion == 1, "expansion", self.expansion, f"1 with op {self.op}")
         _check_share("se_ratio", self.se_ratio)
-        require(self.op != "identity" or not self.se_ratio, "se_ratio", self.se_ratio, "0 with op identity")
+        require(
+            self.op != "identity" or not self.se_ratio,
+            "se_ratio",
+            self.se_ratio,
+            "0 with op identity",
+        )
         _check_choice("skip", self.skip, get_args(Skip))
 
     def __str__(self) -> str:
@@ -157,10 +166,13 @@ class Stage:
                 field, value = names[match[1]], int(match[2])
             else:
                 raise InputError(
-                    f"{text!r}: token {position} is {token!r}; takes rN, kN, sN, eN, cN, se0.N, noskip, skip, pool"
+                    f"{text!r}: token {position} is {token!r}; takes rN, "
+                    "kN, sN, eN, cN, se0.N, noskip, skip, pool"
                 )
             if field in found:
-                raise InputError(f"{text!r}: token {position} is {token!r}; {field} was said before")
+                raise InputError(
+                    f"{text!r}: token {position} is {token!r}; {field} was said before"
+                )
             found[field] = value
         found.setdefault("skip", "none" if code == "cn" else "identity")
         try:
@@ -174,9 +186,10 @@ class Architecture:
     """A network of the MobileNetV2 family: stem conv, stages of blocks, 1×1 head conv, classifier.
 
     `resolution` is pixels a side of the square input. `dropout` works before the classifier;
-    `drop_connect` grows with depth: block i of n has `drop_connect · i / n` (EfficientNet's release).
-    `padding` is `symmetric`, k // 2 on all sides, or `same`, TensorFlow's: at stride 2 and even sizes
-    the odd pixel goes to the right and the bottom. Sizes and cost are the same, weights are not.
+    `drop_connect` grows with depth: block i of n has `drop_connect · i / n` (EfficientNet's
+    release). `padding` is `symmetric`, k // 2 on all sides, or `same`, TensorFlow's: at stride 2
+    and even sizes the odd pixel goes to the right and the bottom. Sizes and cost are the same,
+    weights are not.
     """
 
     stages: tuple[Stage, ...]
@@ -195,9 +208,19 @@ class Architecture:
 
     def __post_init__(self) -> None:
         require(1 <= len(self.stages) <= 1000, "stages", len(self.stages), "1 to 1,000 stages")
-        alike = all(s.op == "identity" and s.stride == 1 and s.channels == self.stem_channels for s in self.stages)
+        alike = all(
+            s.op == "identity" and s.stride == 1 and s.channels == self.stem_channels
+            for s in self.stages
+        )
         require(not alike, "stages", "identities", "a network with a block")
-        for name in ("stem_channels", "stem_stride", "head_channels", "in_channels", "resolution", "classes"):
+        for name in (
+            "stem_channels",
+            "stem_stride",
+            "head_channels",
+            "in_channels",
+            "resolution",
+            "classes",
+        ):
             _check_int(name, getattr(self, name))
         _check_choice("activation", self.activation, get_args(Activation))
         _check_choice("se_activation", self.se_activation, get_args(Activation))
@@ -205,7 +228,10 @@ class Architecture:
         _check_share("dropout", self.dropout)
         _check_share("drop_connect", self.drop_connect)
         require(
-            isinstance(self.bn_eps, float) and 0 < self.bn_eps < 1, "bn_eps", self.bn_eps, "a number above 0, below 1"
+            isinstance(self.bn_eps, float) and 0 < self.bn_eps < 1,
+            "bn_eps",
+            self.bn_eps,
+            "a number above 0, below 1",
         )
 
     @cached_property
@@ -225,9 +251,21 @@ class Architecture:
                 squeezed = max(1, int(channels * stage.se_ratio)) if stage.se_ratio else 0
                 skip: Skip = "none" if stage.skip == "identity" and changes else stage.skip
                 drop = self.drop_connect * len(blocks) / total if skip != "none" else 0.0
-                # By position: to name the fields took a block twice as long, and a price a seventh longer.
+                # By position: to name the fields took a block twice as long, and a price a seventh
+                # longer.
                 block = Block(
-                    number, stage.op, kernel, stride, channels, mid, stage.channels, squeezed, skip, drop, size, shrunk
+                    number,
+                    stage.op,
+                    kernel,
+                    stride,
+                    channels,
+                    mid,
+                    stage.channels,
+                    squeezed,
+                    skip,
+                    drop,
+                    size,
+                    shrunk,
                 )
                 blocks.append(block)
                 channels, size = stage.channels, shrunk
@@ -244,11 +282,12 @@ class Architecture:
 
     @cached_property
     def digest(self) -> str:
-        """Name the network that is built, in 16 hex digits: equal for descriptions that build the same.
+        """Name the network that is built, in 16 hex digits: equal for descriptions that build the
+        same.
 
         Stage boundaries and skips that no block can take do not count; all that changes what is
-        computed, in training too, does. Fields at their default are left out, so that a field that is
-        added some day leaves the digests of today alone.
+        computed, in training too, does. Fields at their default are left out, so that a field that
+        is added some day leaves the digests of today alone.
         """
         ends = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[1:]}
         ends["dropout"] = float(self.dropout)  # 0 and 0.0 are one
@@ -257,7 +296,9 @@ class Architecture:
             ends["se_activation"] = "relu"  # of no squeeze
         if self.stem_stride == 1 and all(block.stride == 1 for block in self.blocks):
             ends["padding"] = "symmetric"  # the two are one
-        said = {f.name: ends[f.name] for f in dataclasses.fields(self)[1:] if ends[f.name] != f.default}
+        said = {
+            f.name: ends[f.name] for f in dataclasses.fields(self)[1:] if ends[f.name] != f.default
+        }
         content = json.dumps([said, [block[1:] for block in self.blocks]], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -268,7 +309,9 @@ class Architecture:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain object that `from_json` reads back."""
-        return dataclasses.asdict(self) | {"stages": [dataclasses.asdict(stage) for stage in self.stages]}
+        return dataclasses.asdict(self) | {
+            "stages": [dataclasses.asdict(stage) for stage in self.stages]
+        }
 
     @classmethod
     def from_json(cls, data: object) -> Self:

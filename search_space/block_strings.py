@@ -1,9 +1,9 @@
 """The block strings of timm and of TensorFlow's release, written and read.
 
-timm (`timm.models._efficientnet_builder.decode_arch_def`): `ir_r2_k5_s2_e6_c40_se0.25`; ours are the
-same, but timm has no pooling skip, and no squeeze-and-excitation behind a plain convolution.
-TensorFlow (tensorflow/tpu, mnasnet and efficientnet): `r2_k5_s22_e6_i24_o40_se0.25`, with the channels
-in and out; it has no plain convolution and no pooling skip.
+timm (`timm.models._efficientnet_builder.decode_arch_def`): `ir_r2_k5_s2_e6_c40_se0.25`; ours are
+the same, but timm has no pooling skip, and no squeeze-and-excitation behind a plain convolution.
+TensorFlow (tensorflow/tpu, mnasnet and efficientnet): `r2_k5_s22_e6_i24_o40_se0.25`, with the
+channels in and out; it has no plain convolution and no pooling skip.
 
 Both count the SE ratio from a block's input channels, have a 3×3 stem of stride 2, and leave
 activation, batch norm and dropout to keywords.
@@ -28,17 +28,23 @@ def _check(architecture: Architecture, grammar: str) -> None:
         raise _refuse(grammar, "stem_stride", architecture.stem_stride, "2")
     squeezed = any(block.se_channels for block in architecture.blocks)
     if squeezed and architecture.se_activation != architecture.activation:
-        raise _refuse(grammar, "se_activation", architecture.se_activation, f"the network's, {architecture.activation}")
+        raise _refuse(
+            grammar,
+            "se_activation",
+            architecture.se_activation,
+            f"the network's, {architecture.activation}",
+        )
     for number, stage in enumerate(architecture.stages, start=1):
         if stage.skip == "pool":
             raise _refuse(grammar, f"stage {number}.skip", "pool", "identity and none")
 
 
 def to_timm(architecture: Architecture) -> dict[str, Any]:
-    """Return what makes timm's EfficientNet build this network: `arch_def` and keywords, as plain data.
+    """Return what makes timm's EfficientNet build this network: `arch_def` and keywords, as plain
+    data.
 
-    `decode_arch_def(arch_def)` and the keywords go to timm's EfficientNet, with `act_layer` and `norm_eps`
-    turned into its layers: README shows it.
+    `decode_arch_def(arch_def)` and the keywords go to timm's EfficientNet, with `act_layer` and
+    `norm_eps` turned into its layers: README shows it.
 
     Raises:
         InputError: naming the stage and the field that timm's grammar can't say.
@@ -46,10 +52,18 @@ def to_timm(architecture: Architecture) -> dict[str, Any]:
     _check(architecture, "timm")
     for place, channels in (
         ("stem_channels", architecture.stem_channels),
-        *((f"stage {number}.channels", stage.channels) for number, stage in enumerate(architecture.stages, start=1)),
+        *(
+            (f"stage {number}.channels", stage.channels)
+            for number, stage in enumerate(architecture.stages, start=1)
+        ),
     ):
         if round_channels(channels) != channels:
-            raise _refuse("timm", place, channels, f"what its rounding leaves alone, {round_channels(channels)}")
+            raise _refuse(
+                "timm",
+                place,
+                channels,
+                f"what its rounding leaves alone, {round_channels(channels)}",
+            )
     for number, stage in enumerate(architecture.stages, start=1):
         if stage.op == "identity":
             raise _refuse("timm", f"stage {number}.op", stage.op, "conv, sepconv and mbconv")
@@ -60,7 +74,9 @@ def to_timm(architecture: Architecture) -> dict[str, Any]:
         # timm rounds where the release (and we) cut off.
         ratio = architecture.stages[block.stage].se_ratio
         if block.se_channels and round(block.in_channels * ratio) != block.se_channels:
-            raise _refuse("timm", f"stage {block.stage + 1}.se_ratio", ratio, "a whole number of channels")
+            raise _refuse(
+                "timm", f"stage {block.stage + 1}.se_ratio", ratio, "a whole number of channels"
+            )
     return {
         "arch_def": [[text] for text in architecture.block_strings],
         "num_classes": architecture.classes,
@@ -111,7 +127,9 @@ def from_timm(
     for number, strings in enumerate(arch_def, start=1):
         texts = [strings] if isinstance(strings, str) else list(strings)
         if len(texts) != 1:
-            raise InputError(f"stage {number}: {len(texts)} block strings; takes one, of equal blocks")
+            raise InputError(
+                f"stage {number}: {len(texts)} block strings; takes one, of equal blocks"
+            )
         try:
             stages.append(Stage.parse(texts[0]))
         except InputError as error:
@@ -146,7 +164,12 @@ def to_tf(architecture: Architecture) -> list[str]:
             raise _refuse("TensorFlow", f"stage {number}.op", stage.op, "sepconv and mbconv")
         if stage.stride > 9:
             raise _refuse("TensorFlow", f"stage {number}.stride", stage.stride, "1 to 9")
-        parts = [f"r{stage.repeats}", f"k{stage.kernel}", f"s{stage.stride}{stage.stride}", f"e{stage.expansion}"]
+        parts = [
+            f"r{stage.repeats}",
+            f"k{stage.kernel}",
+            f"s{stage.stride}{stage.stride}",
+            f"e{stage.expansion}",
+        ]
         parts += [f"i{channels}", f"o{stage.channels}"]
         parts += [f"se{stage.se_ratio!r}"] if stage.se_ratio else []
         parts += ["noskip"] if stage.skip == "none" else []
@@ -156,7 +179,14 @@ def to_tf(architecture: Architecture) -> list[str]:
 
 
 _TF_TOKEN = re.compile(r"(?P<name>se|[rkseio])(?P<value>\d{0,9}\.?\d{1,20}(?:e-\d+)?)")
-_TF_FIELDS = {"r": "repeats", "k": "kernel", "s": "stride", "e": "expansion", "i": "in", "o": "channels"}
+_TF_FIELDS = {
+    "r": "repeats",
+    "k": "kernel",
+    "s": "stride",
+    "e": "expansion",
+    "i": "in",
+    "o": "channels",
+}
 
 
 def _tf_stage(text: str) -> tuple[int, Stage]:
@@ -173,7 +203,9 @@ def _tf_stage(text: str) -> tuple[int, Stage]:
         elif match and match["value"].isdigit():
             field, value = _TF_FIELDS[match["name"]], int(match["value"])
         else:
-            raise InputError(f"token {position} is {token!r}; takes rN, kN, sNN, eN, iN, oN, se0.N, noskip")
+            raise InputError(
+                f"token {position} is {token!r}; takes rN, kN, sNN, eN, iN, oN, se0.N, noskip"
+            )
         if field in found:
             raise InputError(f"token {position} is {token!r}; {field} was said before")
         found[field] = value
@@ -203,10 +235,14 @@ def from_tf(strings: Sequence[str], **fields: Any) -> Architecture:
         try:
             channels, stage = _tf_stage(text)
             if stages and channels != stages[-1].channels:
-                raise InputError(f"i{channels}; takes i{stages[-1].channels}, what stage {number - 1} puts out")
+                raise InputError(
+                    f"i{channels}; takes i{stages[-1].channels}, what stage {number - 1} puts out"
+                )
         except InputError as error:
             raise error.at(f"stage {number}, {text!r}: ") from None
         if not stages and fields.setdefault("stem_channels", channels) != channels:
-            raise InputError(f"stem_channels: {fields['stem_channels']}; the first string takes i{channels}")
+            raise InputError(
+                f"stem_channels: {fields['stem_channels']}; the first string takes i{channels}"
+            )
         stages.append(stage)
     return Architecture(stages=tuple(stages), **fields)

@@ -19,7 +19,9 @@ class Cost(NamedTuple):
 
     macs: int  # multiply-adds
     params: int  # trainable numbers: weights, biases, batch-norm scales and shifts
-    activations: int  # elements that convolutions and linears put out (pycls' measure of memory traffic)
+    activations: (
+        int  # elements that convolutions and linears put out (pycls' measure of memory traffic)
+    )
 
     @classmethod
     def total(cls, costs: Iterable["Cost"]) -> "Cost":
@@ -27,13 +29,15 @@ class Cost(NamedTuple):
         return cls(*map(sum, zip(*costs, strict=True)))
 
 
-# Weights, each used once a pixel; biases, or batch norm's scales and shifts; channels and pixels that come out. A plain
-# tuple: naming the four took as long as all the arithmetic.
+# Weights, each used once a pixel; biases, or batch norm's scales and shifts; channels and pixels
+# that come out. A plain tuple: naming the four took as long as all the arithmetic.
 _Layer = tuple[int, int, int, int]
 
 
 def _conv(kernel: int, ins: int, outs: int, size: int, groups: int = 1) -> _Layer:
-    """Describe a k×k convolution without bias to `size`×`size` pixels, and the batch norm behind it."""
+    """Describe a k×k convolution without bias to `size`×`size` pixels, and the batch norm behind
+    it.
+    """
     return kernel * kernel * ins // groups * outs, 2 * outs, outs, size * size
 
 
@@ -77,24 +81,34 @@ def _stem(architecture: Architecture) -> _Layer:
 
 
 def _head(architecture: Architecture, channels: int, size: int) -> tuple[_Layer, _Layer]:
-    """Describe the head's convolution, to which so many channels and pixels a side come, and the classifier."""
+    """Describe the head's convolution, to which so many channels and pixels a side come, and the
+    classifier.
+    """
     head = _conv(1, channels, architecture.head_channels, size)
     return head, _linear(architecture.head_channels, architecture.classes)
 
 
 def ends_cost(architecture: Architecture, channels: int, size: int) -> Cost:
-    """Price stem, head and classifier around blocks that end with so many channels and pixels a side."""
+    """Price stem, head and classifier around blocks that end with so many channels and pixels a
+    side.
+    """
     return _total([_stem(architecture), *_head(architecture, channels, size)])
 
 
 def stage_costs(architecture: Architecture) -> list[Cost]:
-    """Price the stem, each stage, and the head with the classifier; they add up to `cost(architecture)`."""
+    """Price the stem, each stage, and the head with the classifier; they add up to
+    `cost(architecture)`.
+    """
     last = architecture.blocks[-1]
     stages = [
         blocks_cost(block for block in architecture.blocks if block.stage == number)
         for number in range(len(architecture.stages))
     ]
-    return [_total([_stem(architecture)]), *stages, _total(_head(architecture, last.out_channels, last.out_size))]
+    return [
+        _total([_stem(architecture)]),
+        *stages,
+        _total(_head(architecture, last.out_channels, last.out_size)),
+    ]
 
 
 def cost(architecture: Architecture) -> Cost:
@@ -120,7 +134,11 @@ def cheapest(space: Space, metric: Metric) -> Genotype:
         before = best
         for index, decision in enumerate(space.decisions):
             best = min(
-                ((*best[:index], choice, *best[index + 1 :]) for choice in range(len(decision.choices))), key=price
+                (
+                    (*best[:index], choice, *best[index + 1 :])
+                    for choice in range(len(decision.choices))
+                ),
+                key=price,
             )
         if price(best) == price(before):
             return best

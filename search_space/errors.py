@@ -12,7 +12,9 @@ class InputError(ValueError):
     """The user's input is wrong; the message says what, where, and what is allowed."""
 
     def at(self, place: str) -> "InputError":
-        """Return this error with `place` in front: `kernel: 4; …` becomes `stage 3.kernel: 4; …`."""
+        """Return this error with `place` in front: `kernel: 4; …` becomes `stage
+        3.kernel: 4; …`.
+        """
         return InputError(f"{place}{self}")
 
 

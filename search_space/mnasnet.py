@@ -98,7 +98,10 @@ def imagenet(
 
 
 def _with_strides(reference: Architecture, strides: tuple[int, ...]) -> tuple[Stage, ...]:
-    return tuple(replace(stage, stride=stride) for stage, stride in zip(reference.stages, strides, strict=True))
+    return tuple(
+        replace(stage, stride=stride)
+        for stage, stride in zip(reference.stages, strides, strict=True)
+    )
 
 
 def small(
@@ -113,9 +116,9 @@ def small(
 ) -> Space:
     """Return the seven-stage space for images of about 32 pixels.
 
-    The stem and stage 2 keep the resolution that ImageNet's halve, so 32 pixels end at 4 as 224 do at 7. With
-    `width` below 1 all channels are fewer, but 16 at least in a stage, and the genotypes are the same: children
-    cheap enough for CPUs, or a proxy of the wide ones.
+    The stem and stage 2 keep the resolution that ImageNet's halve, so 32 pixels end at 4 as 224 do
+    at 7. With `width` below 1 all channels are fewer, but 16 at least in a stage, and the genotypes
+    are the same: children cheap enough for CPUs, or a proxy of the wide ones.
     """
     require(0 < width <= 8, "width", width, "a number above 0, to 8")
     reference = imagenet(
@@ -126,13 +129,21 @@ def small(
         dropout=dropout,
         drop_connect=drop_connect,
     ).template
-    reference = replace(reference, stem_stride=1, stages=_with_strides(reference, (1, 1, 2, 2, 1, 2, 1)))
+    reference = replace(
+        reference, stem_stride=1, stages=_with_strides(reference, (1, 1, 2, 2, 1, 2, 1))
+    )
     reference = scale(reference, Factors(width=width, depth=1, resolution=1))
     stages = (replace(stage, channels=max(16, stage.channels)) for stage in reference.stages)
     return factorized(replace(reference, stages=tuple(stages)))
 
 
-_TINY = ("ds_r1_k3_s1_c16", "ir_r2_k3_s2_e6_c24", "ir_r2_k3_s1_e6_c32", "ir_r2_k3_s2_e6_c48", "ir_r1_k3_s1_e6_c64")
+_TINY = (
+    "ds_r1_k3_s1_c16",
+    "ir_r2_k3_s2_e6_c24",
+    "ir_r2_k3_s1_e6_c32",
+    "ir_r2_k3_s2_e6_c48",
+    "ir_r1_k3_s1_e6_c64",
+)
 
 
 def tiny(
@@ -142,7 +153,9 @@ def tiny(
     classes: int = 10,
     activation: Activation = "relu",
 ) -> Space:
-    """Return a five-stage space whose networks train in seconds on one CPU core: the quick start's."""
+    """Return a five-stage space whose networks train in seconds on one CPU core: the
+    quick start's.
+    """
     reference = Architecture(
         stages=tuple(map(Stage.parse, _TINY)),
         stem_channels=16,

@@ -1,7 +1,8 @@
 """Compound scaling (EfficientNet, arXiv 1905.11946, §3.3): one network to a family.
 
 Depth grows by `depth_base`^φ, width by `width_base`^φ, resolution by `resolution_base`^φ (the
-paper's α, β, γ), with depth_base · width_base² · resolution_base² ≈ 2, so that MACs grow by 2^φ (Eq. 3).
+paper's α, β, γ), with depth_base · width_base² · resolution_base² ≈ 2, so that MACs grow by 2^φ
+(Eq. 3).
 
 The *released* B1 to B7 are not these powers: they are a table set by hand (tensorflow/tpu,
 efficientnet_builder.py), which `EFFICIENTNET` holds.
@@ -24,7 +25,9 @@ class Factors:
     depth: float
     resolution: float  # of the baseline's pixels a side
     dropout: float | None = None  # None: the baseline's own
-    fixed_ends: bool = False  # leave stem and head, and the repeats of the first and last stage, as they are
+    fixed_ends: bool = (
+        False  # leave stem and head, and the repeats of the first and last stage, as they are
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +45,11 @@ class Coefficients:
             InputError: when φ is negative or not a number.
         """
         require(0 <= phi <= 20, "phi", phi, "a number from 0 to 20")
-        return Factors(width=self.width_base**phi, depth=self.depth_base**phi, resolution=self.resolution_base**phi)
+        return Factors(
+            width=self.width_base**phi,
+            depth=self.depth_base**phi,
+            resolution=self.resolution_base**phi,
+        )
 
 
 EFFICIENTNET: dict[str, Factors] = {
@@ -65,7 +72,9 @@ EFFICIENTNET_LARGE: dict[str, Factors] = {
 }
 # tensorflow/tpu, efficientnet/lite/efficientnet_lite_builder.py; the baseline is B0 without SE.
 EFFICIENTNET_LITE: dict[str, Factors] = {
-    name: Factors(width=width, depth=depth, resolution=pixels / 224, dropout=dropout, fixed_ends=True)
+    name: Factors(
+        width=width, depth=depth, resolution=pixels / 224, dropout=dropout, fixed_ends=True
+    )
     for name, width, depth, pixels, dropout in (
         ("lite0", 1.0, 1.0, 224, 0.2),
         ("lite1", 1.0, 1.1, 240, 0.2),
@@ -82,7 +91,9 @@ TABLES = {
 
 
 def round_channels(channels: float) -> int:
-    """Round to the nearest multiple of 8 that is not below 0.9 of the value (the release's rule)."""
+    """Round to the nearest multiple of 8 that is not below 0.9 of the value (the
+    release's rule).
+    """
     rounded = max(DIVISOR, int(channels + DIVISOR / 2) // DIVISOR * DIVISOR)
     return rounded if rounded >= 0.9 * channels else rounded + DIVISOR
 

@@ -1,7 +1,8 @@
 """A search space as data: what is asked, and the network that a set of answers describes.
 
 A space is a template architecture and a list of decisions, each about one field of one stage. It
-writes itself to JSON, so that a journal holds all that is needed to decode its genotypes years later.
+writes itself to JSON, so that a journal holds all that is needed to decode its genotypes years
+later.
 """
 
 import itertools
@@ -22,7 +23,9 @@ Choice = str | int | float
 
 
 def _meaning(field: str, choice: Choice) -> dict[str, Any]:
-    """Return the stage fields that a choice sets; an op may name the expansion too, and the kernel: `mbconv6_k5`."""
+    """Return the stage fields that a choice sets; an op may name the expansion too, and the kernel:
+    `mbconv6_k5`.
+    """
     if field != "op":
         return {field: choice}
     if match := re.fullmatch(r"mbconv(\d+)(?:_k(\d+))?", str(choice)):
@@ -80,8 +83,14 @@ class Space:
             InputError: when it has too many or too few numbers, or one is out of range.
         """
         if len(genotype) != len(self.decisions):
-            raise InputError(f"genotype: {len(genotype)} numbers; this space asks {len(self.decisions)} decisions")
-        return replace(self.template, stages=tuple([self.stage(n, genotype) for n in range(len(self._of_stage))]))
+            raise InputError(
+                f"genotype: {len(genotype)} numbers; this space "
+                f"asks {len(self.decisions)} decisions"
+            )
+        return replace(
+            self.template,
+            stages=tuple([self.stage(n, genotype) for n in range(len(self._of_stage))]),
+        )
 
     def stage(self, number: int, genotype: Genotype) -> Stage:
         """Return stage `number` (from 0) of what `decode` returns."""
@@ -95,7 +104,10 @@ class Space:
     def _of_stage(self) -> list[list[int]]:
         """Which decisions ask about each stage."""
         count = len(self.template.stages)
-        return [[p for p, d in enumerate(self.decisions) if d.stage == number] for number in range(1, count + 1)]
+        return [
+            [p for p, d in enumerate(self.decisions) if d.stage == number]
+            for number in range(1, count + 1)
+        ]
 
     @cached_property
     def _decoded(self) -> dict[tuple[int, Genotype], Stage]:
@@ -108,7 +120,9 @@ class Space:
         for position, index in zip(positions, answers, strict=True):
             decision = self.decisions[position]
             if not 0 <= index < len(decision.choices):
-                raise InputError(f"genotype.{decision.name}: {index}; takes 0 to {len(decision.choices) - 1}")
+                raise InputError(
+                    f"genotype.{decision.name}: {index}; takes 0 to {len(decision.choices) - 1}"
+                )
             asked |= _meaning(decision.field, decision.choices[index])
         return replace(self.template.stages[number], **asked)
 
@@ -127,30 +141,46 @@ class Space:
                 raise InputError(f"{name}: {value} is outside the space; it takes {fixed}")
         if len(architecture.stages) != len(self.template.stages):
             raise InputError(
-                f"stages: {len(architecture.stages)} is outside the space; it takes {len(self.template.stages)}"
+                f"stages: {len(architecture.stages)} is outside the "
+                f"space; it takes {len(self.template.stages)}"
             )
         for number, fixed in enumerate(self.template.stages):
             asked = [decision for decision in self.decisions if decision.stage == number + 1]
-            decided = {name for d in asked for choice in d.choices for name in _meaning(d.field, choice)}
+            decided = {
+                name for d in asked for choice in d.choices for name in _meaning(d.field, choice)
+            }
             for field in Stage.__dataclass_fields__:
                 if field in decided:
                     continue
                 self._first((getattr(fixed, field),), architecture, number, field)
-        return tuple(self._first(d.choices, architecture, d.stage - 1, d.field) for d in self.decisions)
+        return tuple(
+            self._first(d.choices, architecture, d.stage - 1, d.field) for d in self.decisions
+        )
 
     @staticmethod
-    def _first(choices: tuple[Choice, ...], architecture: Architecture, number: int, field: str) -> int:
-        """Return the first of `choices` that says what `architecture` has in stage `number` (from 0)."""
+    def _first(
+        choices: tuple[Choice, ...], architecture: Architecture, number: int, field: str
+    ) -> int:
+        """Return the first of `choices` that says what `architecture` has in stage `number` (from
+        0).
+        """
         stage = architecture.stages[number]
         for index, choice in enumerate(choices):
             if field == "skip":
                 if choice in _skips_alike(architecture, number):
                     return index
-            elif all(getattr(stage, name) == value for name, value in _meaning(field, choice).items()):
+            elif all(
+                getattr(stage, name) == value for name, value in _meaning(field, choice).items()
+            ):
                 return index
-        value = f"mbconv{stage.expansion}" if field == "op" and stage.op == "mbconv" else getattr(stage, field)
+        value = (
+            f"mbconv{stage.expansion}"
+            if field == "op" and stage.op == "mbconv"
+            else getattr(stage, field)
+        )
         raise InputError(
-            f"stage {number + 1}.{field}: {value} is outside the space; it takes {', '.join(map(str, choices))}"
+            f"stage {number + 1}.{field}: {value} is outside the "
+            f"space; it takes {', '.join(map(str, choices))}"
         )
 
     def answers(self, genotype: Genotype) -> dict[str, Choice]:
@@ -167,7 +197,9 @@ class Space:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain object that `from_json` reads back."""
-        decisions = [{"stage": d.stage, "field": d.field, "choices": list(d.choices)} for d in self.decisions]
+        decisions = [
+            {"stage": d.stage, "field": d.field, "choices": list(d.choices)} for d in self.decisions
+        ]
         return {"template": self.template.to_json(), "decisions": decisions}
 
     @classmethod
@@ -185,9 +217,16 @@ class Space:
             place = f"space.decisions[{position}]"
             if not isinstance(item, Mapping) or {"stage", "field", "choices"} != item.keys():
                 raise InputError(f"{place}: takes an object with stage, field and choices")
-            require_known(str(item["field"]), Stage.__dataclass_fields__, place=f"{place}.field ", owner="a decision")
+            require_known(
+                str(item["field"]),
+                Stage.__dataclass_fields__,
+                place=f"{place}.field ",
+                owner="a decision",
+            )
             if type(item["stage"]) is not int or not 1 <= item["stage"] <= len(template.stages):
-                raise InputError(f"{place}.stage: {item['stage']!r}; takes 1 to {len(template.stages)}")
+                raise InputError(
+                    f"{place}.stage: {item['stage']!r}; takes 1 to {len(template.stages)}"
+                )
             if not isinstance(item["choices"], list) or not item["choices"]:
                 raise InputError(f"{place}.choices: takes a list of at least one choice")
             decisions.append(Decision(item["stage"], item["field"], tuple(item["choices"])))

@@ -1,6 +1,8 @@
-"""A headless Chromium with a page in it, without a network: driven by the DevTools protocol over two pipes.
+"""A headless Chromium with a page in it, without a network: driven by the DevTools protocol over
+two pipes.
 
-https://chromedevtools.github.io/devtools-protocol/. Needs Chromium and nothing else: no driver, no package.
+https://chromedevtools.github.io/devtools-protocol/. Needs Chromium and nothing else: no driver, no
+package.
 """
 
 import base64
@@ -37,10 +39,18 @@ class Page:
         self.events: list[dict[str, Any]] = []
         self._session: str | None = None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
-        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        self.call(
+            "Network.emulateNetworkConditions",
+            offline=True,
+            latency=0,
+            downloadThroughput=0,
+            uploadThroughput=0,
+        )
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Carry out a command and return its result."""
@@ -58,7 +68,9 @@ class Page:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            assert select.select([self._answers], [], [], PATIENCE)[0], "the browser does not answer"
+            assert select.select([self._answers], [], [], PATIENCE)[0], (
+                "the browser does not answer"
+            )
             chunk = os.read(self._answers, 1 << 20)
             assert chunk, "the browser is gone"
             self._buffer += chunk
@@ -70,14 +82,24 @@ class Page:
         """Open a file at some size of the window and wait until it is drawn."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         # By way of an empty one, or else the page that is there would be taken for the new one.
         for url in ("about:blank", path.resolve().as_uri()):
             self.call("Page.navigate", url=url)
-            self.until(f"document.readyState + location.protocol == 'complete{url.partition(':')[0]}:'")
+            self.until(
+                f"document.readyState + location.protocol == 'complete{url.partition(':')[0]}:'"
+            )
 
     def until(self, condition: str) -> None:
-        """Wait for a JavaScript expression to become true: what an event brings about comes a moment later."""
+        """Wait for a JavaScript expression to become true: what an event brings about comes a
+        moment later.
+        """
         deadline = time.monotonic() + PATIENCE
         while not self.run(condition):
             assert time.monotonic() < deadline, condition
@@ -91,8 +113,13 @@ class Page:
 
     def click(self, selector: str) -> None:
         """Click with the mouse in the middle of an element, after scrolling to it."""
-        self.run(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
-        box = self.run(f"JSON.stringify(document.querySelector({selector!r}).getBoundingClientRect())")
+        self.run(
+            f"document.querySelector({selector!r})"
+            ".scrollIntoView({block: 'center', behavior: 'instant'})"
+        )
+        box = self.run(
+            f"JSON.stringify(document.querySelector({selector!r}).getBoundingClientRect())"
+        )
         place = json.loads(box)
         x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
@@ -115,7 +142,11 @@ class Page:
 
     def requested(self) -> list[str]:
         """Return the addresses that were asked for so far, but for what the page itself holds."""
-        asked = [e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
+        asked = [
+            e["params"]["request"]["url"]
+            for e in self.events
+            if e["method"] == "Network.requestWillBeSent"
+        ]
         return [url for url in asked if not url.startswith("data:")]
 
 

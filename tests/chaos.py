@@ -13,8 +13,8 @@ from search_space import Architecture
 class Chaotic:
     """An accuracy that is a function of network and seed.
 
-    One child in twenty raises, always. With `marks`, where each attempt is noted, the first attempt of one in
-    twenty hangs, and of one in twenty ends its process.
+    One child in twenty raises, always. With `marks`, where each attempt is noted, the first attempt
+    of one in twenty hangs, and of one in twenty ends its process.
     """
 
     def __init__(self, *, sleep: float = 0.0, marks: str | None = None) -> None:

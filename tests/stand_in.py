@@ -1,4 +1,6 @@
-"""Evaluations that cost nothing, for tests of what surrounds them; wired by name like a user's own."""
+"""Evaluations that cost nothing, for tests of what surrounds them; wired by name like a
+user's own.
+"""
 
 import os
 import signal
@@ -113,7 +115,9 @@ def few() -> Space:
 
 
 class Lender(Arithmetic):
-    """Its accuracy is the share of its array that arrived as it was made, in shared memory that can't be written."""
+    """Its accuracy is the share of its array that arrived as it was made, in shared memory that
+    can't be written.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +125,9 @@ class Lender(Arithmetic):
 
     def __call__(self, job: Job) -> Result:
         right = (self.array == np.arange(3 << 20)).mean()
-        shared = "/memfd:mnas" in Path("/proc/self/maps").read_text() and not self.array.flags.writeable
+        shared = (
+            "/memfd:mnas" in Path("/proc/self/maps").read_text() and not self.array.flags.writeable
+        )
         return Result(job.trial, float(right) * shared)
 
 

@@ -8,14 +8,18 @@ from search_space import Architecture, InputError, Stage
 from search_space.zoo import ZOO
 
 stages = st.builds(
-    lambda op, expansion, **fields: Stage(op=op, expansion=expansion if op == "mbconv" else 1, **fields),
+    lambda op, expansion, **fields: Stage(
+        op=op, expansion=expansion if op == "mbconv" else 1, **fields
+    ),
     op=st.sampled_from(["conv", "sepconv", "mbconv"]),
     expansion=st.integers(2, 8),
     kernel=st.sampled_from([1, 3, 5, 7]),
     stride=st.integers(1, 3),
     channels=st.integers(1, 400),
     repeats=st.integers(1, 6),
-    se_ratio=st.one_of(st.sampled_from([0.0, 0.25, 1 / 24, 1e-5]), st.floats(0, 1, exclude_max=True)),
+    se_ratio=st.one_of(
+        st.sampled_from([0.0, 0.25, 1 / 24, 1e-5]), st.floats(0, 1, exclude_max=True)
+    ),
     skip=st.sampled_from(["none", "identity", "pool"]),
 )
 architectures = st.builds(
@@ -34,7 +38,10 @@ def test_a_stage_reads_back_from_its_block_string(stage: Stage) -> None:
 
 def test_block_strings_are_timms_where_timm_can_say_it() -> None:
     assert ZOO["efficientnet-b0"].block_strings[2] == "ir_r2_k5_s2_e6_c40_se0.25"
-    assert str(Stage(op="conv", kernel=3, stride=1, channels=16, repeats=1, skip="none")) == "cn_r1_k3_s1_c16"
+    assert (
+        str(Stage(op="conv", kernel=3, stride=1, channels=16, repeats=1, skip="none"))
+        == "cn_r1_k3_s1_c16"
+    )
 
 
 @given(architectures)
@@ -132,7 +139,10 @@ def test_a_bad_block_string_is_refused_by_its_token(text: str, says: str) -> Non
         ({"clases": 10}, "architecture.clases: unknown (did you mean classes?)"),
         ({"stages": []}, "stages: 0; takes 1 to 1,000 stages"),
         ({"stages": [{"op": "conv"}]}, "architecture.stage 1.kernel: missing"),
-        ({"stages": [{"op": "cnov", "kernel": 3, "stride": 1, "channels": 8, "repeats": 1}]}, "stage 1.op: 'cnov'"),
+        (
+            {"stages": [{"op": "cnov", "kernel": 3, "stride": 1, "channels": 8, "repeats": 1}]},
+            "stage 1.op: 'cnov'",
+        ),
         ({"stages": 7}, "takes a list of stages"),
         ({"activation": "gelu"}, "activation: 'gelu'; takes relu, relu6, silu"),
         ({"bn_eps": 0}, "bn_eps: 0"),

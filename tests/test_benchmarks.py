@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from benchmarks import children, proxy_fidelity
 from tests.conftest import ROOT
 
-NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py") if path.stem != "plain")  # a part of two
+NAMES = sorted(
+    path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py") if path.stem != "plain"
+)  # a part of two
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -21,7 +23,17 @@ def test_each_benchmark_says_how_it_is_used(name: str) -> None:
 
 def test_proxy_fidelity_compares_budgets_and_goes_on_where_a_run_ended(tmp_path: Path) -> None:
     few, more = "proxy.train_fraction=0.02", "proxy.train_fraction=0.1"
-    arguments = ["quickstart", "--seeds", "2", "--budget", few, "--budget", more, "--out", str(tmp_path)]
+    arguments = [
+        "quickstart",
+        "--seeds",
+        "2",
+        "--budget",
+        few,
+        "--budget",
+        more,
+        "--out",
+        str(tmp_path),
+    ]
     arguments += ["--set", "proxy.recipe.epochs=1", "--set", "proxy.recipe.warmup_epochs=0"]
 
     def table(networks: int) -> str:
@@ -35,11 +47,21 @@ def test_proxy_fidelity_compares_budgets_and_goes_on_where_a_run_ended(tmp_path:
     assert table(2) == two  # CPU seconds, too: nothing was trained again
 
 
-def test_children_trains_the_same_networks_in_processes_and_by_our_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_trains_the_same_networks_in_processes_and_by_our_runner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(ROOT)  # its processes find it from there
-    few = "train_fraction=0.2", "recipe.batch_size=16", "recipe.epochs=1", "recipe.warmup_epochs=0", "device=cpu"
+    few = (
+        "train_fraction=0.2",
+        "recipe.batch_size=16",
+        "recipe.epochs=1",
+        "recipe.warmup_epochs=0",
+        "device=cpu",
+    )
     settings = [f"--set=proxy.{setting}" for setting in few]
-    done = CliRunner().invoke(children.main, ["quickstart", *settings, "--networks", "2", "--seeds", "1"])
+    done = CliRunner().invoke(
+        children.main, ["quickstart", *settings, "--networks", "2", "--seeds", "1"]
+    )
     assert done.exit_code == 0, done.output
     rows = [re.split(r"\s{2,}", line) for line in done.output.splitlines()[-3:]]
     assert [row[0] for row in rows] == [
@@ -47,13 +69,18 @@ def test_children_trains_the_same_networks_in_processes_and_by_our_runner(monkey
         "mnas",
         "what torch computes for mnas, alone",
     ]
-    assert all(0.2 < float(row[5].split()[0]) < 1 for row in rows[:2])  # of ten classes: both ways learn
+    assert all(
+        0.2 < float(row[5].split()[0]) < 1 for row in rows[:2]
+    )  # of ten classes: both ways learn
 
 
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("proxy.name=tests.stand_in:Arithmetic", "quickstart: proxy.name: the plain loop trains on images"),
+        (
+            "proxy.name=tests.stand_in:Arithmetic",
+            "quickstart: proxy.name: the plain loop trains on images",
+        ),
         ("proxy.threads=2", "proxy.threads: 2; takes 1"),
         ("proxy.recipe.optimizer=rmsprop", "proxy.recipe.optimizer: 'rmsprop'; takes sgd"),
         ("proxy.recipe.mixup=0.2", "proxy.recipe.mixup: 0.2; takes 0"),

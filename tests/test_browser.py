@@ -1,4 +1,6 @@
-"""The page of a search in a real browser, without a network: it draws, complains of nothing, and can be used."""
+"""The page of a search in a real browser, without a network: it draws, complains of nothing, and
+can be used.
+"""
 
 import os
 import shutil
@@ -15,7 +17,8 @@ from tests.browser import Page, chromium
 from tests.test_search import config
 
 pytestmark = pytest.mark.skipif(
-    not shutil.which("chromium") and not os.environ.get("CI_BROWSER"), reason="needs chromium: apt-get install chromium"
+    not shutil.which("chromium") and not os.environ.get("CI_BROWSER"),
+    reason="needs chromium: apt-get install chromium",
 )
 
 
@@ -41,7 +44,9 @@ def opened(browser: Page, log: Log, tmp_path: Path) -> Page:
 
 
 def test_every_chart_is_drawn_and_nothing_is_complained_of_nor_asked_for(opened: Page) -> None:
-    empty = "[...document.querySelectorAll('[data-chart]')].filter(c => !c.querySelector('svg')).length"
+    empty = (
+        "[...document.querySelectorAll('[data-chart]')].filter(c => !c.querySelector('svg')).length"
+    )
     assert opened.run("document.querySelectorAll('[data-chart]').length") == 5
     assert opened.run(empty) == 0
     assert opened.complaints() == []
@@ -52,7 +57,9 @@ def test_a_click_on_a_point_of_the_scatter_opens_its_trial(opened: Page, log: Lo
     (best,) = recommend(log)
     opened.click("circle.winner")
     assert opened.run("location.hash") == f"#trial-{best.row.trial}"
-    opened.until(f"document.getElementById('details-title').textContent == 'Trial {best.row.trial}'")
+    opened.until(
+        f"document.getElementById('details-title').textContent == 'Trial {best.row.trial}'"
+    )
     assert f"{100 * best.row.accuracy:.2f}\N{NO-BREAK SPACE}%" in opened.run(
         "document.getElementById('details').textContent"
     )
@@ -73,7 +80,9 @@ def test_an_address_of_a_trial_opens_it(opened: Page) -> None:
     opened.run("location.hash = 'trial-7'")
     opened.until("document.getElementById('details-title').textContent == 'Trial 7'")
     opened.run("location.hash = 'trial-4000'")
-    opened.until("document.getElementById('details').textContent.includes('There is none: 30 were asked')")
+    opened.until(
+        "document.getElementById('details').textContent.includes('There is none: 30 were asked')"
+    )
 
 
 def test_the_theme_is_the_systems_until_the_button_says_another(opened: Page) -> None:
@@ -92,11 +101,15 @@ def test_a_phone_scrolls_down_and_never_sideways(opened: Page, tmp_path: Path) -
 
 def test_time_instead_of_trials_is_drawn_when_asked(opened: Page) -> None:
     opened.click("input[value=seconds]")
-    assert "seconds of search" in opened.run("document.querySelector('[data-chart=progress]').textContent")
+    assert "seconds of search" in opened.run(
+        "document.querySelector('[data-chart=progress]').textContent"
+    )
 
 
 def test_what_a_stranger_wrote_runs_nothing(browser: Page, log: Log, tmp_path: Path) -> None:
-    html = page.html(log).replace("<main>", "<main><script>document.title = 'run'</script><img src=x onerror='x()'>")
+    html = page.html(log).replace(
+        "<main>", "<main><script>document.title = 'run'</script><img src=x onerror='x()'>"
+    )
     (tmp_path / "broken.html").write_text(html)
     browser.open(tmp_path / "broken.html")
     assert browser.run("document.title").endswith("a network search")

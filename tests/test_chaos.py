@@ -1,4 +1,6 @@
-"""A search on a cluster where everything goes wrong at once finds what it would have found in peace."""
+"""A search on a cluster where everything goes wrong at once finds what it would have found in
+peace.
+"""
 
 import contextlib
 import json
@@ -38,13 +40,20 @@ def planned(**tables: dict[str, Any]) -> Config:
 def options(config: Config) -> list[str]:
     """Write a configuration as overrides of the quick start's."""
     tables = config.tables.items()
-    return [f"--set={table}.{key}={json.dumps(value)}" for table, keys in tables for key, value in keys.items()]
+    return [
+        f"--set={table}.{key}={json.dumps(value)}"
+        for table, keys in tables
+        for key, value in keys.items()
+    ]
 
 
 def results(log: Log) -> list[tuple[Any, ...]]:
     """What every trial came to, but for when, where and how quickly."""
     kinds = {n: o.failure.kind if o.failure else None for n, o in log.outcomes.items()}
-    return [(log.asks[n].genotype, o.accuracy, o.reward, kinds[n]) for n, o in sorted(log.outcomes.items())]
+    return [
+        (log.asks[n].genotype, o.accuracy, o.reward, kinds[n])
+        for n, o in sorted(log.outcomes.items())
+    ]
 
 
 def done(run: Path) -> int:
@@ -81,7 +90,9 @@ def cluster() -> Any:
     made.shutdown()
 
 
-def test_kills_hangs_lost_nodes_and_dead_drivers_change_no_result(cluster: Cluster, tmp_path: Path) -> None:
+def test_kills_hangs_lost_nodes_and_dead_drivers_change_no_result(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     peace = search(planned(proxy={"sleep": 0.0}), tmp_path / "peace")
     assert sum(outcome.failure is not None for outcome in peace.outcomes.values()) > 5
 
@@ -90,7 +101,13 @@ def test_kills_hangs_lost_nodes_and_dead_drivers_change_no_result(cluster: Clust
     nodes = [cluster.add_node(num_cpus=3), cluster.add_node(num_cpus=3)]
     config = planned(
         proxy={"marks": str(marks)},
-        runner={"name": "ray", "workers": "all", "address": cluster.address, "time_limit": 3.0, "strikes": 50},
+        runner={
+            "name": "ray",
+            "workers": "all",
+            "address": cluster.address,
+            "time_limit": 3.0,
+            "strikes": 50,
+        },
     )
     command = ["search", "quickstart", "--run", run, "--resume-if-exists", *options(config)]
     driver, killed_workers, killed_drivers, last = start(*command), 0, 0, time.monotonic()
@@ -108,7 +125,9 @@ def test_kills_hangs_lost_nodes_and_dead_drivers_change_no_result(cluster: Clust
             driver.communicate()
             killed_drivers += 1
             dead = time.time()
-            wait_for(lambda: not children(cluster), seconds=60)  # what a dead driver left ends by itself
+            wait_for(
+                lambda: not children(cluster), seconds=60
+            )  # what a dead driver left ends by itself
             print(f"actors of a dead driver gone after {time.time() - dead:.1f} s", end="; ")
             driver, before = start(*command), done(run)
             wait_for(lambda least=before + 1: done(run) >= least, seconds=60)
@@ -126,8 +145,13 @@ def test_kills_hangs_lost_nodes_and_dead_drivers_change_no_result(cluster: Clust
     assert kinds == {"worker-died", "time-limit"}
     wait_for(lambda: not children(cluster), seconds=60)
     ray.init(cluster.address, log_to_driver=False)
-    wait_for(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"], seconds=60)
+    wait_for(
+        lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"], seconds=60
+    )
     for kind, seconds in seconds_lost(run).items():
         seconds.sort()
         half = seconds[len(seconds) // 2]
-        print(f"{kind}: {len(seconds)} times; from seen to told {half:.1f} s, at most {seconds[-1]:.1f} s")
+        print(
+            f"{kind}: {len(seconds)} times; from seen to told "
+            f"{half:.1f} s, at most {seconds[-1]:.1f} s"
+        )

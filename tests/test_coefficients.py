@@ -58,7 +58,9 @@ def test_a_genotype_is_the_baseline_scaled_by_its_triple() -> None:
     space = scaling(baseline=B0.to_json(), phi=2)
     index = space.triples.index(Coefficients())
     assert space.decode((index,)) == scale(B0, Coefficients().at(2))
-    assert space.decode(space.encode(space.decode((index,)))).digest == space.decode((index,)).digest
+    assert (
+        space.decode(space.encode(space.decode((index,)))).digest == space.decode((index,)).digest
+    )
     with pytest.raises(InputError, match="no triple scales the baseline"):
         space.encode(ZOO["mnasnet-a1"])
 
@@ -71,7 +73,10 @@ def test_the_space_reads_back_from_its_json() -> None:
 @pytest.mark.parametrize(
     ("keywords", "says"),
     [
-        ({"tolerance": 1e-9, "step": 0.3}, "tolerance: 1e-09; takes one that some triple of the grid keeps"),
+        (
+            {"tolerance": 1e-9, "step": 0.3},
+            "tolerance: 1e-09; takes one that some triple of the grid keeps",
+        ),
         ({"depth": [0.5, 2.0]}, r"depth: \[0.5, 2.0\]; takes two numbers, from 1 to 10"),
         ({"width": [1.5, 1.0]}, r"width: \[1.5, 1.0\]; takes two numbers"),
         ({"resolution": [1.0]}, r"resolution: \[1.0\]; takes two numbers"),
@@ -79,7 +84,9 @@ def test_the_space_reads_back_from_its_json() -> None:
         ({"phi": -1.0}, "phi: -1.0; takes a number from 0 to 20"),
     ],
 )
-def test_a_grid_without_a_triple_and_other_impossible_ones_are_refused(keywords: dict[str, Any], says: str) -> None:
+def test_a_grid_without_a_triple_and_other_impossible_ones_are_refused(
+    keywords: dict[str, Any], says: str
+) -> None:
     with pytest.raises(InputError, match=f"space.{says}"):
         planned(**keywords)
 
@@ -92,7 +99,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
 def test_every_triple_is_a_trial_and_alike_networks_are_trained_once(log: Log) -> None:
     space = log.space
     assert isinstance(space, ScalingSpace)
-    assert [log.asks[trial].genotype for trial in range(log.trials)] == [(n,) for n in range(space.size)]
+    assert [log.asks[trial].genotype for trial in range(log.trials)] == [
+        (n,) for n in range(space.size)
+    ]
     digests = {ask.digest for ask in log.asks.values()}
     trained = [outcome for outcome in log.outcomes.values() if outcome.reused_from is None]
     assert len(trained) == len(digests) < space.size
@@ -114,13 +123,18 @@ def test_the_best_triple_goes_to_a_file_that_scale_takes(log: Log, tmp_path: Pat
     export.write(tmp_path / "c.json", export_coefficients.best_triple(log))
     space = log.space
     assert isinstance(space, ScalingSpace)
-    assert export_coefficients.read(tmp_path / "c.json") == space.triples[log.asks[best.trial].genotype[0]]
+    assert (
+        export_coefficients.read(tmp_path / "c.json")
+        == space.triples[log.asks[best.trial].genotype[0]]
+    )
     export.write(tmp_path / "b0.json", export.spec(B0, "b0"))
     table = good("scale", tmp_path / "b0.json", "--phi", "1", "--coefficients", tmp_path / "c.json")
     assert f"{cost(scale(B0, export_coefficients.read(tmp_path / 'c.json').at(1))).macs:,}" in table
 
 
-def test_a_coefficient_search_cut_in_the_middle_goes_on_to_the_same(log: Log, tmp_path: Path) -> None:
+def test_a_coefficient_search_cut_in_the_middle_goes_on_to_the_same(
+    log: Log, tmp_path: Path
+) -> None:
     whole = (log.run / "journal.jsonl").read_bytes()
     (tmp_path / "journal.jsonl").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"trials done; go on with: mnas resume --trust"):
@@ -133,7 +147,10 @@ def test_a_coefficient_search_cut_in_the_middle_goes_on_to_the_same(log: Log, tm
     [
         ("{}", "no coefficients file; takes what mnas scale-search writes"),
         ("hello", "not a coefficients file, not even JSON"),
-        ('{"format": "mnas-coefficients", "depth_base": 0.5}', "depth_base: 0.5; takes a number from 1 to 10"),
+        (
+            '{"format": "mnas-coefficients", "depth_base": 0.5}',
+            "depth_base: 0.5; takes a number from 1 to 10",
+        ),
         ('{"format": "mnas-coefficients", "depth_base": 1.2}', "width_base: null; takes a number"),
     ],
 )
@@ -160,4 +177,9 @@ def test_a_real_coefficient_search_is_killed_and_goes_on_to_its_table(tmp_path: 
     assert "depth α" in out
     assert f"finished, {read(run).trials} of {read(run).trials} trials done" in out
     good("export", run, "--to", "coefficients", "-o", tmp_path / "c.json")
-    assert mnas("export", tmp_path / "b0.json", "--to", "coefficients", "-o", tmp_path / "d.json").returncode == 2
+    assert (
+        mnas(
+            "export", tmp_path / "b0.json", "--to", "coefficients", "-o", tmp_path / "d.json"
+        ).returncode
+        == 2
+    )

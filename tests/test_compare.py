@@ -29,7 +29,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> list[Log]:
         tables = {"controller": {"name": controller}, "search": {"seed": seed}}
         return search(config(trials=trials, **tables), folder / f"{controller}-{seed}")
 
-    return [one("random", seed) for seed in range(3)] + [one("evolution", seed, 40 - 5 * seed) for seed in range(3)]
+    return [one("random", seed) for seed in range(3)] + [
+        one("evolution", seed, 40 - 5 * seed) for seed in range(3)
+    ]
 
 
 def test_best_so_far_is_the_highest_reward_of_all_trials_up_to_there(logs: list[Log]) -> None:
@@ -69,20 +71,29 @@ def test_names_from_a_strangers_run_can_not_steer_a_terminal(tmp_path: Path) -> 
     assert "\x1b" not in comparison.text(compare.groups(found))
 
 
-def test_another_reward_is_refused_unless_all_are_ranked_again(logs: list[Log], tmp_path: Path) -> None:
+def test_another_reward_is_refused_unless_all_are_ranked_again(
+    logs: list[Log], tmp_path: Path
+) -> None:
     other = search(config(trials=5, reward={"target": 9e6}), tmp_path / "run")
     done = mnas("inspect", logs[0].run, "--compare", other.run)
     assert done.returncode == 2
     assert "target 9.00M macs; " in done.stderr
     assert "takes runs of one reward, or --rerank for all of them" in done.stderr
-    assert "target 5.00M macs" in good("inspect", logs[0].run, "--compare", other.run, "--rerank=target=5M")
+    assert "target 5.00M macs" in good(
+        "inspect", logs[0].run, "--compare", other.run, "--rerank=target=5M"
+    )
 
 
 def test_another_space_is_compared_and_said(tmp_path: Path) -> None:
     few = {"space": {"name": "tests.stand_in:few"}, "reward": {"target": 5e6}}
     whole = search(config(trials=5, reward={"target": 5e6}), tmp_path / "whole")
-    text = comparison.text(compare.groups([whole, search(config(trials=5, **few), tmp_path / "few")]))
-    assert "Their spaces differ (mnasnet-tiny, tests.stand_in:few): not the controllers alone are compared" in text
+    text = comparison.text(
+        compare.groups([whole, search(config(trials=5, **few), tmp_path / "few")])
+    )
+    assert (
+        "Their spaces differ (mnasnet-tiny, tests.stand_in:few): "
+        "not the controllers alone are compared" in text
+    )
 
 
 def test_one_search_is_not_compared_with_itself(logs: list[Log]) -> None:

@@ -41,8 +41,14 @@ def test_the_good_one_is_good() -> None:
     ("tables", "says"),
     [
         # unknown key
-        (GOOD | {"serach": {}}, "serach: unknown (did you mean search?); a configuration takes search, space"),
-        (changed("search", trails=3), "search.trails: unknown (did you mean trials?); [search] takes trials, window"),
+        (
+            GOOD | {"serach": {}},
+            "serach: unknown (did you mean search?); a configuration takes search, space",
+        ),
+        (
+            changed("search", trails=3),
+            "search.trails: unknown (did you mean trials?); [search] takes trials, window",
+        ),
         (
             changed("controller", name="pop"),
             "controller.name: pop: unknown (did you mean ppo?); it takes bayesian",
@@ -53,47 +59,85 @@ def test_the_good_one_is_good() -> None:
         ),
         (changed("space", name="mnasnet-tini"), "did you mean mnasnet-tiny?"),
         (changed("runner", name="slurm"), "runner.name: slurm: unknown; it takes local"),
-        (changed("proxy", recipe={"epoch": 1}), "proxy.recipe.epoch: unknown (did you mean epochs?)"),
+        (
+            changed("proxy", recipe={"epoch": 1}),
+            "proxy.recipe.epoch: unknown (did you mean epochs?)",
+        ),
         # wrong type
         (changed("search", trials="many"), "search.trials: 'many'; takes an integer"),
         (changed("search", trials=2.5), "search.trials: 2.5; takes an integer"),
         (changed("search", reuse=1), "search.reuse: 1; takes true or false"),
         (changed("reward", target=True), "reward.target: True; takes a number"),
-        (changed("controller", name=7), "controller.name: 7; takes bayesian, ppo, ppo-mnasnet, random"),
-        (changed("proxy", recipe={"optimizer": "adam"}), "proxy.recipe.optimizer: 'adam'; takes sgd or rmsprop"),
+        (
+            changed("controller", name=7),
+            "controller.name: 7; takes bayesian, ppo, ppo-mnasnet, random",
+        ),
+        (
+            changed("proxy", recipe={"optimizer": "adam"}),
+            "proxy.recipe.optimizer: 'adam'; takes sgd or rmsprop",
+        ),
         (changed("proxy", path=3), "proxy.path: 3; takes a string or nothing"),
         (changed("proxy", recipe=3), "proxy.recipe: 3; takes a table"),
         (GOOD | {"search": 3}, "search: 3; takes a table, [search]"),
-        (GOOD | {"space": {"name": "scaling", "baseline": {}, "depth": 1.5}}, "takes a list: a number, …"),
+        (
+            GOOD | {"space": {"name": "scaling", "baseline": {}, "depth": 1.5}},
+            "takes a list: a number, …",
+        ),
         # impossible value
         (changed("search", trials=0), "search.trials: 0; takes 1 or more"),
         (changed("search", window=0), "search.window: 0; takes 1 or more"),
         (changed("search", seed=-1), "search.seed: -1; takes 0 to below 2^63"),
         (changed("reward", beta=0.07), "reward.beta: 0.07; takes -10 to 0"),
-        (changed("reward", target=float("nan")), "reward.target: nan; takes a number of macs above 0"),
+        (
+            changed("reward", target=float("nan")),
+            "reward.target: nan; takes a number of macs above 0",
+        ),
         (changed("proxy", recipe={"lr": -1.0}), "proxy.recipe.lr: -1.0; takes a number above 0"),
-        (changed("space", resolution=0), "space.resolution: 0; takes an integer from 1 to 1,000,000"),
+        (
+            changed("space", resolution=0),
+            "space.resolution: 0; takes an integer from 1 to 1,000,000",
+        ),
         # missing
         (GOOD | {"search": {}}, "search.trials: missing; takes an integer"),
         (GOOD | {"reward": {}}, "reward.target: missing; takes a number"),
-        (GOOD | {"space": {}}, "space.name: missing; takes mnasnet, mnasnet-small, mnasnet-tiny, accel-nasbench"),
+        (
+            GOOD | {"space": {}},
+            "space.name: missing; takes mnasnet, mnasnet-small, mnasnet-tiny, accel-nasbench",
+        ),
         # what does not fit together
-        (changed("reward", target=1000), "reward.target: 1,000 macs is below the smallest network of the space; takes"),
-        (changed("reward", target=1000, cost="params"), "reward.target: 1,000 params is below the smallest"),
+        (
+            changed("reward", target=1000),
+            "reward.target: 1,000 macs is below the smallest network of the space; takes",
+        ),
+        (
+            changed("reward", target=1000, cost="params"),
+            "reward.target: 1,000 params is below the smallest",
+        ),
         (changed("space", classes=7), "space.classes: 7, but mnist-5k has 10"),
         # missing data set
-        (changed("proxy", data="cifar10"), "proxy.path: missing; this data set is read from a folder of yours"),
+        (
+            changed("proxy", data="cifar10"),
+            "proxy.path: missing; this data set is read from a folder of yours",
+        ),
         (changed("proxy", data="cifar10", path="/nowhere"), "proxy.path: /nowhere is no folder"),
-        (changed("proxy", data="cifar100"), "proxy.data: cifar100: unknown (did you mean cifar10?)"),
+        (
+            changed("proxy", data="cifar100"),
+            "proxy.data: cifar100: unknown (did you mean cifar10?)",
+        ),
         # code that is not there, or not what is wanted
         (changed("controller", name=":"), "controller.name: : can't be imported"),
         (changed("controller", name="os:system"), "controller.name: is no controller"),
         (changed("controller", name="math:pi"), "controller.name: is no controller"),
         (changed("proxy", name="no.such:Thing"), "proxy.name: no.such:Thing can't be imported"),
-        (changed("proxy", name="mnas.reward:Nothing"), "proxy.name: mnas.reward:Nothing can't be imported"),
+        (
+            changed("proxy", name="mnas.reward:Nothing"),
+            "proxy.name: mnas.reward:Nothing can't be imported",
+        ),
     ],
 )
-def test_a_bad_configuration_is_one_line_that_says_where_and_what_is_allowed(tables: dict[str, Any], says: str) -> None:
+def test_a_bad_configuration_is_one_line_that_says_where_and_what_is_allowed(
+    tables: dict[str, Any], says: str
+) -> None:
     with pytest.raises(InputError) as caught:
         make(tables)
     assert says in str(caught.value)
@@ -101,7 +145,9 @@ def test_a_bad_configuration_is_one_line_that_says_where_and_what_is_allowed(tab
 
 
 def test_a_name_of_ones_own_is_wired_like_a_shipped_one() -> None:
-    made = Config(GOOD | {"proxy": {"name": "tests.stand_in:Arithmetic", "sleep": 0.5}}).evaluate(tiny())
+    made = Config(GOOD | {"proxy": {"name": "tests.stand_in:Arithmetic", "sleep": 0.5}}).evaluate(
+        tiny()
+    )
     assert isinstance(made, Arithmetic)
     assert made.sleep == 0.5
 
@@ -124,7 +170,9 @@ def test_keywords_reach_the_constructor_nested_ones_too() -> None:
         ("search.name=x", ("search", "name", "x")),
     ],
 )
-def test_overrides_are_toml_or_plain_words(tmp_path: Path, override: str, found: tuple[str, str, Any]) -> None:
+def test_overrides_are_toml_or_plain_words(
+    tmp_path: Path, override: str, found: tuple[str, str, Any]
+) -> None:
     path = tmp_path / "run.toml"
     path.write_text("[search]\ntrials = 4\n")
     table, key, value = found
@@ -170,7 +218,8 @@ def test_a_shipped_configuration_is_found_by_its_name() -> None:
     for name in ("quickstart", "quickstart.toml"):
         assert files.find(name).name == "quickstart.toml"
     with pytest.raises(
-        InputError, match="none of the shipped anb, cifar10-cpu, cifar10, coefficients, imagenet, quickstart"
+        InputError,
+        match="none of the shipped anb, cifar10-cpu, cifar10, coefficients, imagenet, quickstart",
     ):
         files.find("nope")
 
@@ -185,7 +234,9 @@ def test_every_shipped_configuration_describes_parts_that_exist(name: str, tmp_p
         shipped = coefficients.plan(shipped, tiny().template)
     elif name == "anb":
         shipped.tables["proxy"]["path"] = str(stump(tmp_path / "trees.npz"))
-    elif name != "quickstart":  # the data are the user's: an empty layout of the right names stands for them
+    elif (
+        name != "quickstart"
+    ):  # the data are the user's: an empty layout of the right names stands for them
         root = tmp_path / "data"
         (root / "train").mkdir(parents=True)
         for number in range(1000):
@@ -199,7 +250,11 @@ def test_every_shipped_configuration_describes_parts_that_exist(name: str, tmp_p
 def test_the_imagenet_configuration_has_the_papers_settings() -> None:
     tables = files.load(files.find("imagenet")).tables
     assert tables["search"]["trials"] == 8000
-    assert (tables["reward"]["target"], tables["reward"]["alpha"], tables["reward"]["beta"]) == (4e8, -0.07, -0.07)
+    assert (tables["reward"]["target"], tables["reward"]["alpha"], tables["reward"]["beta"]) == (
+        4e8,
+        -0.07,
+        -0.07,
+    )
     assert round(1_281_167 * tables["proxy"]["val_fraction"], -3) == 50_000
     assert tables["proxy"]["recipe"]["epochs"] == 5
 

@@ -36,7 +36,13 @@ SMALL: dict[str, dict[str, int]] = {
 
 def config(name: str = "random", seed: int = 0, **keywords: object) -> Config:
     search = {"trials": 1, "seed": seed}
-    return Config({"search": search, "controller": {"name": name, **keywords}, "reward": {"target": 400_000_000}})
+    return Config(
+        {
+            "search": search,
+            "controller": {"name": name, **keywords},
+            "reward": {"target": 400_000_000},
+        }
+    )
 
 
 def make(name: str, seed: int = 0, space: Space = SPACE) -> Controller:
@@ -47,7 +53,9 @@ def problem(space: Space = SPACE) -> Problem:
     return config().problem(space)
 
 
-def drive(controller: Controller, reward: Rewarder, trials: int, window: int) -> Iterator[tuple[Genotype, float]]:
+def drive(
+    controller: Controller, reward: Rewarder, trials: int, window: int
+) -> Iterator[tuple[Genotype, float]]:
     """The search's calls: `window` asks, then one ask for each tell."""
     asked = {trial: controller.ask(trial) for trial in range(min(window, trials))}
     for trial in range(trials):
@@ -69,7 +77,9 @@ def noise(trial: int, genotype: Genotype) -> float:
 def test_what_is_asked_are_genotypes_of_the_space(name: str, window: int) -> None:
     for genotype, _ in drive(make(name), noise, 40, window):
         assert len(genotype) == len(SPACE.decisions)
-        assert all(type(i) is int and 0 <= i < size for i, size in zip(genotype, SPACE.sizes, strict=True))
+        assert all(
+            type(i) is int and 0 <= i < size for i, size in zip(genotype, SPACE.sizes, strict=True)
+        )
 
 
 @pytest.mark.parametrize("name", sorted(CONTROLLERS))
@@ -147,10 +157,19 @@ def test_ppo_beats_random_on_a_known_optimum_by_a_fifth_of_the_scale(seed: int) 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_ppo_has_more_than_the_papers_finds_more_in_300_trials(seed: int) -> None:
-    """Mean reward of trials 250 … 299, window 8. Seen: the papers' 0.78 to 0.80, ours 0.89 to 0.91."""
+    """Mean reward of trials 250 … 299, window 8. Seen: the papers' 0.78 to 0.80, ours
+    0.89 to 0.91.
+    """
     space = imagenet()
     ours, papers = (
-        np.mean([value for _, value in drive(controller(problem(space), seed), synthetic(seed, space), 300, 8)][-50:])
+        np.mean(
+            [
+                value
+                for _, value in drive(
+                    controller(problem(space), seed), synthetic(seed, space), 300, 8
+                )
+            ][-50:]
+        )
         for controller in (PPO, mnasnet)
     )
     assert ours > papers + 0.05
@@ -174,7 +193,12 @@ def test_bayesian_comes_close_to_a_known_optimum_of_42_decisions_in_150_trials(w
 @pytest.mark.parametrize("seed", range(3))
 def test_evolution_beats_random_on_a_known_optimum(seed: int) -> None:
     space = imagenet()
-    rewards = [v for _, v in drive(RegularizedEvolution(problem(space), seed), synthetic(seed, space), 1000, 8)]
+    rewards = [
+        v
+        for _, v in drive(
+            RegularizedEvolution(problem(space), seed), synthetic(seed, space), 1000, 8
+        )
+    ]
     assert np.mean(rewards[-100:]) > np.mean(rewards[:100]) + 0.2
 
 
@@ -199,7 +223,9 @@ def test_evolution_changes_one_decision_of_a_living_member() -> None:
         genotype = controller.ask(trial)
         if trial >= 8:
             living = told[-8:]
-            assert any(sum(a != b for a, b in zip(genotype, member, strict=True)) == 1 for member in living)
+            assert any(
+                sum(a != b for a, b in zip(genotype, member, strict=True)) == 1 for member in living
+            )
         controller.tell(trial, genotype, noise(trial, genotype))
         told.append(genotype)
 
@@ -231,7 +257,10 @@ def test_random_search_is_uniform() -> None:
         assert np.abs(count / 3000 - 1 / len(count)).max() < 0.04
 
 
-POLICIES: list[Policy] = [LSTM(SPACE.sizes, 100, torch.Generator().manual_seed(0)), Factorized(SPACE.sizes)]
+POLICIES: list[Policy] = [
+    LSTM(SPACE.sizes, 100, torch.Generator().manual_seed(0)),
+    Factorized(SPACE.sizes),
+]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -251,9 +280,13 @@ def test_the_policy_samples_its_own_distribution() -> None:
     assert torch.allclose(torch.bincount(genotypes[:, 0]) / 10_000, chances, atol=1e-3)
 
 
-@pytest.mark.parametrize("policy", [LSTM((2, 4, 3), 8, torch.Generator().manual_seed(0)), Factorized((2, 4, 3))])
+@pytest.mark.parametrize(
+    "policy", [LSTM((2, 4, 3), 8, torch.Generator().manual_seed(0)), Factorized((2, 4, 3))]
+)
 def test_the_policy_never_answers_what_a_decision_does_not_have(policy: Policy) -> None:
-    ends = torch.tensor([[0.0] * 3, [1 - 2**-24] * 3, [1.0] * 3])  # 1: what a double just below it rounds to
+    ends = torch.tensor(
+        [[0.0] * 3, [1 - 2**-24] * 3, [1.0] * 3]
+    )  # 1: what a double just below it rounds to
     assert policy.sample(ends)[0].tolist() == [[0, 0, 0], [1, 3, 2], [1, 3, 2]]
 
 
@@ -295,7 +328,10 @@ def test_impossible_settings_are_refused(name: str, key: str, value: object, say
 
 def test_bayesian_goes_on_where_every_child_fails_and_asks_none_of_them_again() -> None:
     """Failed children are no networks to climb from, nor to train once more."""
-    tables = {"search": {"trials": 1, "reuse": False}, "controller": {"name": "bayesian", "start": 8}}
+    tables = {
+        "search": {"trials": 1, "reuse": False},
+        "controller": {"name": "bayesian", "start": 8},
+    }
     controller = Config({**tables, "reward": {"target": 400_000_000}}).controller(SPACE)
     asked = [genotype for genotype, _ in drive(controller, lambda trial, genotype: 0.0, 30, 1)]
     assert len(set(asked)) == 30
@@ -305,7 +341,10 @@ def test_bayesian_asks_again_for_what_is_noisy_and_not_for_what_is_exact() -> No
     """With `reuse = false`: four equal repeats are enough to see that repeating teaches nothing."""
     repeats = {}
     for name, spread in (("noisy", 0.05), ("exact", 0.0)):
-        tables = {"search": {"trials": 1, "reuse": False}, "controller": {"name": "bayesian", "start": 8}}
+        tables = {
+            "search": {"trials": 1, "reuse": False},
+            "controller": {"name": "bayesian", "start": 8},
+        }
         space = few()
         controller = Config({**tables, "reward": {"target": 5_000_000}}).controller(space)
         reward = synthetic(0, space)
@@ -370,7 +409,9 @@ def test_ppo_trains_again_what_is_the_best_and_not_what_was_lucky() -> None:
 
 
 def test_a_failure_is_no_measurement_to_ppo() -> None:
-    """Told as reward 0 it would make the noise, and so the doubt about all others, 40 times what it is."""
+    """Told as reward 0 it would make the noise, and so the doubt about all others, 40 times what it
+    is.
+    """
     controller, rng = PPO(replace(problem(), repeats=True), seed=0), np.random.default_rng(0)
     good, poor = SPACE.random(rng), SPACE.random(rng)
     told = [(good, reward) for reward in [0.70, 0.71] * 5] + [(poor, 0.60), (good, 0.0)]

@@ -10,7 +10,9 @@ from controllers.critic import Critic
 
 SIZES = (3, 2, 4)
 GENOTYPES = list(itertools.product(*map(range, SIZES)))
-UNIFORM = torch.tensor([[1 / size if choice < size else 0.0 for choice in range(max(SIZES))] for size in SIZES])
+UNIFORM = torch.tensor(
+    [[1 / size if choice < size else 0.0 for choice in range(max(SIZES))] for size in SIZES]
+)
 
 
 @given(
@@ -20,9 +22,14 @@ UNIFORM = torch.tensor([[1 / size if choice < size else 0.0 for choice in range(
     data=st.data(),
 )
 def test_no_answer_moves_its_own_baseline_so_the_gradient_has_no_bias(
-    told: list[tuple[tuple[int, ...], float]], one: tuple[int, ...], decision: int, data: st.DataObject
+    told: list[tuple[tuple[int, ...], float]],
+    one: tuple[int, ...],
+    decision: int,
+    data: st.DataObject,
 ) -> None:
-    """The baseline, reward less advantage, of a decision is a function of the other answers alone."""
+    """The baseline, reward less advantage, of a decision is a function of the other
+    answers alone.
+    """
     critic = Critic(SIZES)
     for genotype, reward in told:
         critic.tell(genotype, reward)
@@ -34,14 +41,25 @@ def test_no_answer_moves_its_own_baseline_so_the_gradient_has_no_bias(
 
 
 def test_where_answers_add_up_each_decision_is_praised_for_its_own_answer_alone() -> None:
-    worth = [torch.tensor([0.0, 0.1, 0.2]), torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0, 0.3, 0.3])]
+    worth = [
+        torch.tensor([0.0, 0.1, 0.2]),
+        torch.tensor([0.0, 1.0]),
+        torch.tensor([0.0, 0.0, 0.3, 0.3]),
+    ]
     critic = Critic(SIZES)
 
     def reward(genotype: tuple[int, ...]) -> float:
-        return 5.0 + float(sum(effects[answer] for effects, answer in zip(worth, genotype, strict=True)))
+        return 5.0 + float(
+            sum(effects[answer] for effects, answer in zip(worth, genotype, strict=True))
+        )
 
     for genotype in GENOTYPES * 200:  # so often that the penalty counts little
         critic.tell(genotype, reward(genotype))
-    advantages = critic.advantages(torch.tensor(GENOTYPES), torch.tensor(list(map(reward, GENOTYPES))), UNIFORM)
-    expected = [[effects[a] - effects.mean() for effects, a in zip(worth, g, strict=True)] for g in GENOTYPES]
+    advantages = critic.advantages(
+        torch.tensor(GENOTYPES), torch.tensor(list(map(reward, GENOTYPES))), UNIFORM
+    )
+    expected = [
+        [effects[a] - effects.mean() for effects, a in zip(worth, g, strict=True)]
+        for g in GENOTYPES
+    ]
     assert torch.allclose(advantages, torch.tensor(expected), atol=2e-3)

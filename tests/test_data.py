@@ -28,7 +28,9 @@ def fashion(tmp_path: Path) -> Path:
 
 
 def cifar_batch(labels: list[int]) -> bytes:
-    """A batch as the published ones are once read: bytes keys, a NumPy array under its old module name."""
+    """A batch as the published ones are once read: bytes keys, a NumPy array under its old module
+    name.
+    """
     rng = np.random.default_rng(len(labels))
     pixels = rng.integers(0, 256, (len(labels), 3072), np.uint8)
     text = pickle.dumps({b"labels": labels, b"data": pixels}, protocol=3)
@@ -53,7 +55,9 @@ def folder(tmp_path: Path) -> Path:
             (tmp_path / part / name).mkdir(parents=True)
             for number in range(count):
                 colour = (200, 10, 10) if name == "cat" else (10, 10, 200)
-                Image.new("RGB", (60 + number, 40), colour).save(tmp_path / part / name / f"{number}.jpg")
+                Image.new("RGB", (60 + number, 40), colour).save(
+                    tmp_path / part / name / f"{number}.jpg"
+                )
     return tmp_path
 
 
@@ -94,13 +98,17 @@ def test_cifar_batches_are_read_plain_and_compressed_without_their_test_part(cif
     assert (pixels[0] == planes.transpose(1, 2, 0)).all()
 
 
-def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(cifar: Path, tmp_path: Path) -> None:
+def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(
+    cifar: Path, tmp_path: Path
+) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, ...]:
             return os.system, (f"touch {tmp_path}/owned",)
 
     (cifar / "cifar-10-batches-py" / "data_batch_3").write_bytes(pickle.dumps({b"data": Evil()}))
-    with pytest.raises(InputError, match=r"data_batch_3 is not a CIFAR-10 batch .*asks for posix.system"):
+    with pytest.raises(
+        InputError, match=r"data_batch_3 is not a CIFAR-10 batch .*asks for posix.system"
+    ):
         open_data("cifar10", str(cifar), 32).read("train")
     assert not (tmp_path / "owned").exists()
 
@@ -108,9 +116,13 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(cifar: Path, t
 def test_a_pickle_with_a_crafted_array_is_refused_before_numpy_sees_it(cifar: Path) -> None:
     """An object array of raw bytes would be followed as pointers."""
     crafted = pickle.dumps({b"labels": [1], b"data": np.zeros(3072, np.int64)}, protocol=3)
-    text = crafted.replace(b"numpy._core.multiarray", b"numpy.core.multiarray").replace(b"i8", b"O8")
+    text = crafted.replace(b"numpy._core.multiarray", b"numpy.core.multiarray").replace(
+        b"i8", b"O8"
+    )
     (cifar / "cifar-10-batches-py" / "data_batch_4").write_bytes(text)
-    with pytest.raises(InputError, match=r"data_batch_4 is not a CIFAR-10 batch .*its data are not bytes"):
+    with pytest.raises(
+        InputError, match=r"data_batch_4 is not a CIFAR-10 batch .*its data are not bytes"
+    ):
         open_data("cifar10", str(cifar), 32).read("train")
 
 
@@ -123,8 +135,12 @@ def test_a_file_that_is_no_picture_is_named(folder: Path) -> None:
 
 def test_a_picture_that_would_start_another_program_is_none(folder: Path) -> None:
     """Pillow has Ghostscript draw PostScript, whatever the file is called."""
-    (folder / "train" / "cat" / "0.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    with pytest.raises(InputError, match=r"cat/0.jpg is no picture that can be read \(cannot identify"):
+    (folder / "train" / "cat" / "0.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
+    )
+    with pytest.raises(
+        InputError, match=r"cat/0.jpg is no picture that can be read \(cannot identify"
+    ):
         open_data("imagefolder", str(folder), 32).read("train").batch(np.arange(3))
 
 
@@ -158,7 +174,9 @@ def test_a_cut_idx_file_is_named(fashion: Path) -> None:
     with gzip.open(path, "wb") as file:
         file.write(b"\0\0\x08\x03" + bytes(12))
         file.write(b"more")
-    with pytest.raises(InputError, match="is not an IDX file of bytes in 3 dimensions, or is cut short"):
+    with pytest.raises(
+        InputError, match="is not an IDX file of bytes in 3 dimensions, or is cut short"
+    ):
         open_data("fashion-mnist", str(fashion), 28).read("train")
 
 
@@ -182,13 +200,19 @@ def test_a_published_val_folder_is_the_test_part(folder: Path) -> None:
         ("cifar11", None, "data: cifar11: unknown (did you mean cifar10?)"),
         ("cifar10", None, "path: missing"),
         ("cifar10", "/nowhere", "path: /nowhere is no folder"),
-        ("cifar10", "/tmp", "path: /tmp holds no CIFAR-10 (python version); looked for data_batch_1"),
+        (
+            "cifar10",
+            "/tmp",
+            "path: /tmp holds no CIFAR-10 (python version); looked for data_batch_1",
+        ),
         ("fashion-mnist", "/tmp", "holds no Fashion-MNIST; looked for train-images-idx3-ubyte"),
         ("imagefolder", "/tmp", "holds no image folder; looked for train/CLASS/*.jpg"),
         ("mnist-5k", "/tmp", "path: '/tmp'; takes nothing with mnist-5k"),
     ],
 )
-def test_missing_data_are_named_before_anything_is_read(name: str, path: str | None, says: str) -> None:
+def test_missing_data_are_named_before_anything_is_read(
+    name: str, path: str | None, says: str
+) -> None:
     with pytest.raises(InputError) as caught:
         open_data(name, path, 32)
     assert says in str(caught.value)

@@ -45,7 +45,9 @@ def test_the_kuberay_job_has_the_fields_of_ray_io_v1_and_a_search_that_can_be() 
     for part in (cluster["headGroupSpec"], group):
         pod = part["template"]["spec"]
         (container,) = pod["containers"]
-        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == {
+            volume["name"] for volume in pod["volumes"]
+        }
     command = job["spec"]["entrypoint"].split()
     assert command[:2] == ["mnas", "search"]
     assert "--resume-if-exists" in command
@@ -62,25 +64,45 @@ def test_the_slurm_script_is_bash() -> None:
 
 @pytest.fixture
 def head(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Start a Ray head with its dashboard; give its address and the environment that its secret is in."""
+    """Start a Ray head with its dashboard; give its address and the environment that its secret is
+    in.
+    """
     port, dashboard, agent = free_ports(3)
     environment = os.environ | {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(16),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    folder = tempfile.mkdtemp(dir="/tmp")  # Ray's sockets lie in it, and their paths are at most 107 bytes
-    command = ["ray", "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}"]
+    folder = tempfile.mkdtemp(
+        dir="/tmp"
+    )  # Ray's sockets lie in it, and their paths are at most 107 bytes
+    command = [
+        "ray",
+        "start",
+        "--head",
+        "--node-ip-address=127.0.0.1",
+        f"--port={port}",
+        f"--temp-dir={folder}",
+    ]
     command += [f"--dashboard-port={dashboard}", "--num-cpus=2", "--block"]
-    # By default the agent that starts jobs listens on one fixed port, which another test's cluster may have.
+    # By default the agent that starts jobs listens on one fixed port, which another test's cluster
+    # may have.
     command += [f"--dashboard-agent-listen-port={agent}"]
     with (tmp_path / "head.log").open("wb") as log:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         for _ in range(120):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", dashboard), 1):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", dashboard), 1),
+            ):
                 break
             time.sleep(0.5)
         yield f"http://127.0.0.1:{dashboard}", environment
@@ -107,8 +129,22 @@ def test_a_submitted_job_searches_and_exports_and_submitted_again_repeats_nothin
     """The README's `ray job submit`, in a shell line that ends with the spec."""
     address, environment = head
     run, spec = tmp_path / "run", tmp_path / "b0.json"
-    line = f"mnas search quickstart --run {run} --resume-if-exists --set runner.name=ray --set search.trials=2"
-    submit = ["ray", "job", "submit", "--address", address, "--working-dir", ".", "--", "bash", "-c"]
+    line = (
+        f"mnas search quickstart --run {run} --resume-if-exists "
+        "--set runner.name=ray --set search.trials=2"
+    )
+    submit = [
+        "ray",
+        "job",
+        "submit",
+        "--address",
+        address,
+        "--working-dir",
+        ".",
+        "--",
+        "bash",
+        "-c",
+    ]
 
     def job(name: str, command: str) -> str:
         with (tmp_path / name).open("wb") as log:

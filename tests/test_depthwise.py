@@ -17,7 +17,9 @@ from search_space.zoo import ZOO
 
 
 def gradients(layer: nn.Conv2d, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a loss that weighs every output differently: the outputs, and the gradients of weight and input."""
+    """Of a loss that weighs every output differently: the outputs, and the gradients of weight and
+    input.
+    """
     x = x.detach().clone().requires_grad_()
     layer.zero_grad()
     out = layer(x)
@@ -43,7 +45,9 @@ def test_gradients_are_those_of_a_plain_convolution_in_float64(
 ) -> None:
     torch.manual_seed(0)
     layer = DepthwiseConv2d(channels, kernel, stride)
-    exact = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False).double()
+    exact = nn.Conv2d(
+        channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False
+    ).double()
     exact.load_state_dict(layer.state_dict())
     x = torch.randn(images, channels, height, width)
     x = x.contiguous(memory_format=torch.channels_last) if last else x
@@ -57,7 +61,9 @@ def test_the_strips_are_used_where_onednn_has_no_kernel(kernel: int, size: int) 
     layer = DepthwiseConv2d(8, kernel, 1)
     out = layer(torch.randn(2, 8, size, size))
     assert type(out.grad_fn).__name__ == "_DepthwiseBackward"
-    assert type(layer.eval()(torch.randn(2, 8, size, size)).grad_fn).__name__ != "_DepthwiseBackward"
+    assert (
+        type(layer.eval()(torch.randn(2, 8, size, size)).grad_fn).__name__ != "_DepthwiseBackward"
+    )
 
 
 def test_taps_that_meet_only_padding_are_not_trained() -> None:
@@ -106,9 +112,14 @@ def test_a_stride_in_bfloat16_has_its_gradient_from_here() -> None:
 @pytest.mark.parametrize(
     ("kernel", "size", "before", "after"), [(3, 8, 0, 1), (3, 7, 1, 1), (5, 8, 1, 2), (5, 3, 2, 2)]
 )
-def test_tensorflows_padding_lays_what_is_odd_right_and_down(kernel: int, size: int, before: int, after: int) -> None:
+def test_tensorflows_padding_lays_what_is_odd_right_and_down(
+    kernel: int, size: int, before: int, after: int
+) -> None:
     torch.manual_seed(0)
-    layer, plain = DepthwiseConv2d(3, kernel, 2, "same"), nn.Conv2d(3, 3, kernel, 2, groups=3, bias=False)
+    layer, plain = (
+        DepthwiseConv2d(3, kernel, 2, "same"),
+        nn.Conv2d(3, 3, kernel, 2, groups=3, bias=False),
+    )
     plain.load_state_dict(layer.state_dict())
     x = torch.randn(2, 3, size, size)
     padded = functional.pad(x, (before, after, before, after))
@@ -130,6 +141,10 @@ def test_no_gradient_of_the_input_is_computed_where_none_is_wanted() -> None:
 
 
 def test_every_depthwise_layer_of_a_network_is_one() -> None:
-    layers = [m for m in build(ZOO["efficientnet-b0"]).modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    layers = [
+        m
+        for m in build(ZOO["efficientnet-b0"]).modules()
+        if isinstance(m, nn.Conv2d) and m.groups > 1
+    ]
     assert len(layers) == 16
     assert all(isinstance(layer, DepthwiseConv2d) for layer in layers)

@@ -31,7 +31,11 @@ def test_two_workers_reach_what_one_does_also_when_one_of_them_is_killed(
 ) -> None:
     plan, run = planned(batch_size=64, epochs=4), tmp_path / "run"
     plan.tables["train"]["val_fraction"] = 0.2
-    alone = train.begin(plan, [export.read(spec)], tmp_path / "alone", lambda name, moment: None).members[0].record
+    alone = (
+        train.begin(plan, [export.read(spec)], tmp_path / "alone", lambda name, moment: None)
+        .members[0]
+        .record
+    )
     running = start("train", spec, "quickstart", "--workers=2", "--run", run, *options(plan))
     wait_for(lambda: (run / "child" / checkpoint.NAME).exists())
     below = group(running.pid)
@@ -53,7 +57,9 @@ def test_two_workers_reach_what_one_does_also_when_one_of_them_is_killed(
 
 def test_ctrl_c_says_how_to_go_on_and_leaves_no_process(spec: Path, tmp_path: Path) -> None:  # noqa: F811
     run = tmp_path / "run"
-    running = start("train", spec, "quickstart", "--workers=2", "--run", run, *options(planned(epochs=1000)))
+    running = start(
+        "train", spec, "quickstart", "--workers=2", "--run", run, *options(planned(epochs=1000))
+    )
     wait_for(lambda: (run / "child" / checkpoint.NAME).exists())
     below = group(running.pid)
     running.send_signal(signal.SIGINT)

@@ -42,9 +42,20 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     search(small_config(trials=25), folder / "runs" / "quickstart")
     search(small_config(trials=6, controller={"name": "random"}), folder / "runs" / "random")
-    grid = Config({"space": {"step": 0.25}, "proxy": {"name": "tests.stand_in:Arithmetic"}, "runner": {"workers": 0}})
+    grid = Config(
+        {
+            "space": {"step": 0.25},
+            "proxy": {"name": "tests.stand_in:Arithmetic"},
+            "runner": {"workers": 0},
+        }
+    )
     search(coefficients.plan(grid, tiny().template), folder / "runs" / "coefficients")
-    train.begin(planned(epochs=1, warmup_epochs=0), [export.spec(CHILD, "b0")], folder / "runs" / "train", quiet)
+    train.begin(
+        planned(epochs=1, warmup_epochs=0),
+        [export.spec(CHILD, "b0")],
+        folder / "runs" / "train",
+        quiet,
+    )
     return folder
 
 
@@ -70,7 +81,9 @@ def test_the_readmes_verbs_do_what_they_say_one_after_the_other(here: Path) -> N
         ("cifar10-random-1", 30),
     ],
 )
-def test_the_journals_of_the_readmes_searches_are_read_and_say_what_it_says(run: str, trial: int) -> None:
+def test_the_journals_of_the_readmes_searches_are_read_and_say_what_it_says(
+    run: str, trial: int
+) -> None:
     found = read(ROOT / "benchmarks" / "records" / run)
     assert len(found.outcomes) == 100
     assert promising(found, 1)[0].trial == trial
@@ -101,7 +114,14 @@ def test_the_readmes_controller_runs(tmp_path: Path) -> None:
     assert code.count("\n") <= 25
     (tmp_path / "hill.py").write_text(code)
     (tmp_path / "run.toml").write_text(toml)
-    done = mnas("search", "run.toml", "--run", "run", "--set=proxy.name=tests.stand_in:Arithmetic", cwd=tmp_path)
+    done = mnas(
+        "search",
+        "run.toml",
+        "--run",
+        "run",
+        "--set=proxy.name=tests.stand_in:Arithmetic",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert "finished, 12 of 12 trials done" in done.stdout
 

@@ -99,7 +99,11 @@ def test_strings_are_read_back_before_they_are_written(grammar: str) -> None:
     assert strings.from_strings(written).digest == ZOO["efficientnet-b0"].digest
     if grammar == "timm":
         assert written["arch_def"][1] == ["ir_r2_k3_s2_e6_c24_se0.25"]
-        assert (written["act_layer"], written["norm_eps"], written["stem_size"]) == ("silu", 1e-3, 32)
+        assert (written["act_layer"], written["norm_eps"], written["stem_size"]) == (
+            "silu",
+            1e-3,
+            32,
+        )
     else:
         assert written["blocks_args"][1] == "r2_k3_s22_e6_i16_o24_se0.25"
 
@@ -118,12 +122,20 @@ def test_a_file_of_strings_is_read_as_a_spec(tmp_path: Path, grammar: str) -> No
     [
         ({"arch_def": ["ds_r1_k3_s1"]}, "stage 1: 'ds_r1_k3_s1': block.channels: missing"),
         ({"arch_def": 7}, "no block strings that can be read"),
-        ({"arch_def": [["ds_r1_k3_s1_c16"]], "num_clases": 3}, "num_clases: unknown (did you mean num_classes?)"),
+        (
+            {"arch_def": [["ds_r1_k3_s1_c16"]], "num_clases": 3},
+            "num_clases: unknown (did you mean num_classes?)",
+        ),
         ({"blocks_args": ["r1_k3_s11_e1_i32"]}, "stage 1, 'r1_k3_s11_e1_i32': o: missing"),
-        ({"blocks_args": ["r1_k3_s11_e1_i32_o16"], "classes": "x"}, "classes: 'x'; takes an integer"),
+        (
+            {"blocks_args": ["r1_k3_s11_e1_i32_o16"], "classes": "x"},
+            "classes: 'x'; takes an integer",
+        ),
     ],
 )
-def test_a_file_of_bad_strings_is_refused(tmp_path: Path, content: dict[str, Any], says: str) -> None:
+def test_a_file_of_bad_strings_is_refused(
+    tmp_path: Path, content: dict[str, Any], says: str
+) -> None:
     (tmp_path / "x.json").write_text(json.dumps(content))
     with pytest.raises(InputError) as caught:
         export.read(tmp_path / "x.json")

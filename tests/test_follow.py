@@ -1,4 +1,6 @@
-"""A live view beside a search that is killed and resumed: from the journal alone, never wrong, never in the way."""
+"""A live view beside a search that is killed and resumed: from the journal alone, never wrong,
+never in the way.
+"""
 
 import io
 import json
@@ -50,7 +52,9 @@ def start(run: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     """Begin or go on with a search, and return when its journal has a line of it."""
     had = (run / NAME).stat().st_size if (run / NAME).exists() else 0
     command = [sys.executable, "-m", "mnas", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
     while not (run / NAME).exists() or (run / NAME).stat().st_size <= had:
         assert process.poll() is None
@@ -59,7 +63,9 @@ def start(run: Path, *arguments: str) -> "subprocess.Popen[bytes]":
     return process
 
 
-def test_beside_a_search_that_is_killed_and_resumed_every_count_is_the_journals(tmp_path: Path) -> None:
+def test_beside_a_search_that_is_killed_and_resumed_every_count_is_the_journals(
+    tmp_path: Path,
+) -> None:
     run = tmp_path / "run"
     (tmp_path / "run.toml").write_text(TOML)
     process = start(run, "search", str(tmp_path / "run.toml"), "--run", str(run))
@@ -68,7 +74,11 @@ def test_beside_a_search_that_is_killed_and_resumed_every_count_is_the_journals(
     for log, found in follow.snapshots(run, 0.005):
         after = events(run)
         now = Counter(search=1, ask=found.asked, outcome=found.told, resume=len(log.sessions) - 1)
-        assert all(before[event] <= now[event] <= after[event] for event in after), (before, now, after)
+        assert all(before[event] <= now[event] <= after[event] for event in after), (
+            before,
+            now,
+            after,
+        )
         follow.view(log, found, 60)
         before, seen = now, seen + 1
         states += [found.state] if states[-1:] != [found.state] else []
@@ -77,7 +87,9 @@ def test_beside_a_search_that_is_killed_and_resumed_every_count_is_the_journals(
             process.send_signal(signal.SIGKILL)
             process.wait()
             with (run / NAME).open("ab") as journal:
-                journal.write(b'{"event":"outcome","tri')  # as a write that was cut in the middle leaves it
+                journal.write(
+                    b'{"event":"outcome","tri'
+                )  # as a write that was cut in the middle leaves it
             before = events(run)
         elif found.state == "stopped" and process.poll() is not None:
             stopped_for += 1
@@ -104,7 +116,9 @@ def test_a_log_read_as_it_grows_is_the_log_read_at_once(tmp_path: Path) -> None:
     assert (log.asks, log.outcomes, log.size) == (whole.asks, whole.outcomes, len(content))
 
 
-def test_a_line_longer_than_a_block_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_longer_than_a_block_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = search(config(trials=5), tmp_path / "run")
     monkeypatch.setattr("mnas.journal.log.BLOCK", 50)
     assert Reader(whole.run)().outcomes == whole.outcomes
@@ -134,7 +148,9 @@ def written(run: Path, *records: Ask | Outcome | Retry | Resumed) -> Log:
 
 
 def test_a_search_of_another_machine_is_silent_after_a_while_not_stopped(tmp_path: Path) -> None:
-    log = written(tmp_path / "run", Resumed(session=Session(host="elsewhere", time=100.0)), ASK, OUTCOME)
+    log = written(
+        tmp_path / "run", Resumed(session=Session(host="elsewhere", time=100.0)), ASK, OUTCOME
+    )
     assert vitals(log, now=130.0).state == "running"
     assert vitals(log, now=1000.0).state == "silent"
     assert "Nothing written for a while" in "\n".join(follow.view(log, vitals(log, now=1000.0), 60))
@@ -157,7 +173,10 @@ def test_a_process_is_as_old_as_it_is_whenever_it_is_looked_at_first(tmp_path: P
 
 
 def test_pace_and_time_left_are_of_this_session(tmp_path: Path) -> None:
-    asks = [Ask(trial=n, genotype=(0,) * 30, digest=str(n), macs=5, params=7, time=50.0 + n) for n in range(3)]
+    asks = [
+        Ask(trial=n, genotype=(0,) * 30, digest=str(n), macs=5, params=7, time=50.0 + n)
+        for n in range(3)
+    ]
     old = Outcome(trial=0, accuracy=0.5, reward=0.4, worker="0", time=60.0)
     new = Outcome(trial=1, accuracy=0.5, reward=0.4, worker="1", time=1020.0)
     session = Resumed(session=Session(host="elsewhere", time=1000.0))
@@ -196,7 +215,9 @@ def test_a_narrow_terminal_is_drawn_on_in_place(tmp_path: Path) -> None:
     process = start(run, "search", str(tmp_path / "run.toml"), "--run", str(run))
     terminal, inside = pty.openpty()
     termios.tcsetwinsize(inside, (30, 60))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")
+    }
     command = [sys.executable, "-m", "mnas", "inspect", str(run), "--follow"]
     view = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=inside, stderr=inside)
     os.close(inside)
@@ -215,7 +236,10 @@ def test_elsewhere_each_change_is_a_plain_line(tmp_path: Path) -> None:
     log = search(config(trials=8), tmp_path / "run")
     out = io.StringIO()
     follow.follow(log.run, out=out)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d finished, 8 of 8 trials done, best \d\.\d{4} \(trial \d\)\n", out.getvalue())
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d finished, 8 of 8 trials done, best \d\.\d{4} \(trial \d\)\n",
+        out.getvalue(),
+    )
 
 
 def test_failures_retries_and_how_to_go_on_are_said(tmp_path: Path) -> None:
@@ -234,7 +258,9 @@ def test_failures_retries_and_how_to_go_on_are_said(tmp_path: Path) -> None:
 def test_ctrl_c_ends_the_view_quietly(tmp_path: Path) -> None:
     run = written(tmp_path / "run", ASK).run
     command = [sys.executable, "-m", "mnas", "inspect", str(run), "--follow"]
-    view = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    view = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert view.stdout
     view.stdout.readline()
     view.send_signal(signal.SIGINT)
@@ -242,6 +268,8 @@ def test_ctrl_c_ends_the_view_quietly(tmp_path: Path) -> None:
     assert (view.returncode, errors.strip()) == (130, "")
 
 
-@pytest.mark.parametrize(("values", "drawn"), [([1.0, 2.0, 3.0], "▁▅█"), ([2.0, 2.0], "▁▁"), ([0.0, 7.0], "▁█")])
+@pytest.mark.parametrize(
+    ("values", "drawn"), [([1.0, 2.0, 3.0], "▁▅█"), ([2.0, 2.0], "▁▁"), ([0.0, 7.0], "▁█")]
+)
 def test_a_sparkline_goes_from_the_least_to_the_greatest(values: list[float], drawn: str) -> None:
     assert follow.sparkline(values) == drawn

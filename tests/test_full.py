@@ -19,9 +19,13 @@ from tests.test_data import idx
 from tests.test_proxy import CHILD as PLAIN
 
 # Dropout and drop-connect, which draw random numbers in every step, are part of the recipe.
-CHILD = replace(PLAIN, stages=(*PLAIN.stages[:2], Stage.parse("ir_r2_k3_s2_e2_c32_se0.25")), drop_connect=0.2)
+CHILD = replace(
+    PLAIN, stages=(*PLAIN.stages[:2], Stage.parse("ir_r2_k3_s2_e2_c32_se0.25")), drop_connect=0.2
+)
 # Every part of the paper's recipe, made for minutes.
-RECIPE = replace(PAPER, epochs=3, batch_size=32, lr=0.004, warmup_epochs=0.5, bn_momentum=0.1, ema=0.9)
+RECIPE = replace(
+    PAPER, epochs=3, batch_size=32, lr=0.004, warmup_epochs=0.5, bn_momentum=0.1, ema=0.9
+)
 
 
 def write_digits(folder: Path, part: str, count: int) -> None:
@@ -43,7 +47,9 @@ def digits(tmp_path: Path) -> Path:
 
 
 def full(data: Path, recipe: Recipe = RECIPE, **options: object) -> FullTraining:
-    return FullTraining(recipe=recipe, data="fashion-mnist", path=str(data), val_fraction=0.25, **options)  # type: ignore[arg-type]
+    return FullTraining(
+        recipe=recipe, data="fashion-mnist", path=str(data), val_fraction=0.25, **options
+    )  # type: ignore[arg-type]
 
 
 def run(task: FullTraining, folder: Path, stop_after: int = 1000) -> list[Moment]:
@@ -87,7 +93,9 @@ def test_a_network_learns_by_the_papers_recipe(digits: Path, tmp_path: Path) -> 
     assert found.epochs[0].images_per_second > 0
 
 
-def test_a_training_that_stops_in_any_epoch_comes_to_the_same_end(digits: Path, tmp_path: Path) -> None:
+def test_a_training_that_stops_in_any_epoch_comes_to_the_same_end(
+    digits: Path, tmp_path: Path
+) -> None:
     write_digits(digits, "test", 200)
     task = full(digits)
     run(task, tmp_path / "whole")
@@ -97,14 +105,18 @@ def test_a_training_that_stops_in_any_epoch_comes_to_the_same_end(digits: Path, 
         assert len(record(tmp_path / "stopped").epochs) == stop_after
     run(task, tmp_path / "stopped")
     whole, stopped = (record(tmp_path / name) for name in ("whole", "stopped"))
-    assert [(e.loss, e.accuracy) for e in whole.epochs] == [(e.loss, e.accuracy) for e in stopped.epochs]
+    assert [(e.loss, e.accuracy) for e in whole.epochs] == [
+        (e.loss, e.accuracy) for e in stopped.epochs
+    ]
     assert whole.test == stopped.test
     ends = [tensors.load(tmp_path / name / checkpoint.NAME)[0] for name in ("whole", "stopped")]
     assert ends[0].keys() == ends[1].keys()
     assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
 
 
-def test_a_full_disk_ends_the_training_and_keeps_the_last_checkpoint(digits: Path, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_training_and_keeps_the_last_checkpoint(
+    digits: Path, tmp_path: Path
+) -> None:
     task, before = full(digits), resource.getrlimit(resource.RLIMIT_FSIZE)
     with pytest.raises(KeyboardInterrupt):
         run(task, tmp_path / "run", 1)
@@ -120,7 +132,9 @@ def test_a_full_disk_ends_the_training_and_keeps_the_last_checkpoint(digits: Pat
     assert [path.name for path in (tmp_path / "run").iterdir()] == [checkpoint.NAME]
 
 
-def test_a_checkpoint_that_is_none_or_another_networks_is_refused(digits: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_none_or_another_networks_is_refused(
+    digits: Path, tmp_path: Path
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(full(digits), tmp_path / "run", 1)
     with pytest.raises(InputError, match=rf"of the network {CHILD.digest}; this one is"):

@@ -13,7 +13,13 @@ COUNTS = np.array([1, 4, 2, 1, 9, 1, 1, 3, 1, 2, 1, 1])
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    config = Config({"search": {"trials": 10}, "space": {"name": "mnasnet-tiny"}, "reward": {"target": 3_000_000}})
+    config = Config(
+        {
+            "search": {"trials": 10},
+            "space": {"name": "mnasnet-tiny"},
+            "reward": {"target": 3_000_000},
+        }
+    )
     return config.problem(config.space())
 
 
@@ -63,4 +69,6 @@ def test_a_network_asked_after_means_counts_as_one_training(networks: Features) 
     begun = Posterior(networks.rows(range(10)), targets[:10], weights, counts[:10])
     begun.ask(networks.rows([10, 11]))
     begun.tell(targets)
-    assert begun.told == pytest.approx(Posterior(networks, targets, weights, counts).told)  # the last two have one each
+    assert begun.told == pytest.approx(
+        Posterior(networks, targets, weights, counts).told
+    )  # the last two have one each

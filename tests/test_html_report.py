@@ -1,4 +1,6 @@
-"""The page of a search: what it says, and that a stranger's journal can't make it do anything else."""
+"""The page of a search: what it says, and that a stranger's journal can't make it do
+anything else.
+"""
 
 import json
 import re
@@ -52,7 +54,14 @@ def ask(trial: int, time: float = 0.0) -> Ask:
     architecture = SPACE.decode(genotype := (0,) * len(SPACE.decisions))
     price = cost(architecture)
     digest = architecture.digest
-    return Ask(trial=trial, genotype=genotype, digest=digest, macs=price.macs, params=price.params, time=time)
+    return Ask(
+        trial=trial,
+        genotype=genotype,
+        digest=digest,
+        macs=price.macs,
+        params=price.params,
+        time=time,
+    )
 
 
 class Elements(HTMLParser):
@@ -78,7 +87,9 @@ def data(html: str) -> dict[str, Any]:
 
 
 def text(html: str) -> str:
-    return " ".join(re.sub(r"<[^>]*>", " ", html.partition("</style>")[2].partition("<script")[0]).split())
+    return " ".join(
+        re.sub(r"<[^>]*>", " ", html.partition("</style>")[2].partition("<script")[0]).split()
+    )
 
 
 def test_the_page_says_question_answer_and_where_it_comes_from(log: Log) -> None:
@@ -99,8 +110,12 @@ def test_the_data_are_the_journals(log: Log) -> None:
     held = data(page.html(log))
     for trial, outcome in log.outcomes.items():
         failed = outcome.failure is not None
-        assert held["accuracy"][trial] == (None if failed else pytest.approx(outcome.accuracy, abs=1e-5))
-        assert held["reward_of"][trial] == (None if failed else pytest.approx(outcome.reward, abs=1e-5))
+        assert held["accuracy"][trial] == (
+            None if failed else pytest.approx(outcome.accuracy, abs=1e-5)
+        )
+        assert held["reward_of"][trial] == (
+            None if failed else pytest.approx(outcome.reward, abs=1e-5)
+        )
         assert held["cost"][trial] == log.asks[trial].macs
         assert held["details"][str(trial)]["genotype"] == list(log.asks[trial].genotype)
     assert held["failed"] == {"1": "diverged"}
@@ -120,10 +135,13 @@ def test_the_page_asks_for_nothing_from_anywhere(log: Log) -> None:
             assert not name.startswith("on"), (tag, name)
             assert name not in ("src", "style", "srcset"), (tag, name)
             assert name != "href" or (value or "").startswith("#"), value
-    policy = next(a["content"] for t, a in Elements(html).elements if t == "meta" and "http-equiv" in a)
+    policy = next(
+        a["content"] for t, a in Elements(html).elements if t == "meta" and "http-equiv" in a
+    )
     assert (policy or "").startswith("default-src 'none'; script-src 'sha256-")
     assert not re.search(
-        r"@import|url\(\s*[^#)]|\bfetch\(|XMLHttpRequest|\bimport\(", html.replace("url(#${clip})", "")
+        r"@import|url\(\s*[^#)]|\bfetch\(|XMLHttpRequest|\bimport\(",
+        html.replace("url(#${clip})", ""),
     )
 
 
@@ -132,9 +150,15 @@ def test_a_strangers_journal_cannot_write_into_the_page(tmp_path: Path) -> None:
     session = Session(host=HOSTILE, versions={HOSTILE: HOSTILE})
     with Journal.create(tmp_path / "<script>x", Config(tables), SPACE) as journal:
         journal.append(ask(0))
-        journal.append(Retry(trial=0, failure=Failure("machine", HOSTILE), worker=HOSTILE, seconds=1.0, time=2.0))
+        journal.append(
+            Retry(
+                trial=0, failure=Failure("machine", HOSTILE), worker=HOSTILE, seconds=1.0, time=2.0
+            )
+        )
         failed = Failure("raised", HOSTILE)
-        journal.append(Outcome(trial=0, accuracy=0, reward=0, failure=failed, worker=HOSTILE, seconds=2.0))
+        journal.append(
+            Outcome(trial=0, accuracy=0, reward=0, failure=failed, worker=HOSTILE, seconds=2.0)
+        )
         journal.append(Resumed(session=session))
     html = page.html(read(tmp_path / "<script>x"))
     found = Elements(html)
@@ -144,7 +168,9 @@ def test_a_strangers_journal_cannot_write_into_the_page(tmp_path: Path) -> None:
     assert data(html)["details"]["0"]["failure"] == f"raised: {HOSTILE}"
 
 
-@given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner), max_leaves=5))
+@given(
+    st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner), max_leaves=5)
+)
 def test_embedded_data_read_back_and_end_no_element(held: object) -> None:
     embedded = page.embedded(held)
     assert json.loads(embedded) == held
@@ -155,19 +181,32 @@ def test_nothing_done_yet_is_one_line(tmp_path: Path) -> None:
     written(tmp_path / "run", ask(0))
     done = mnas("report", tmp_path / "run", "-o", tmp_path / "x.html")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"mnas: {tmp_path / 'run'}: no trial is done yet; there is nothing to report\n"
+    assert (
+        done.stderr
+        == f"mnas: {tmp_path / 'run'}: no trial is done yet; there is nothing to report\n"
+    )
     assert not (tmp_path / "x.html").exists()
 
 
 def test_a_coefficient_search_is_refused_in_one_line(tmp_path: Path) -> None:
-    grid = Config({"space": {"step": 0.25}, "proxy": {"name": "tests.stand_in:Arithmetic"}, "runner": {"workers": 0}})
+    grid = Config(
+        {
+            "space": {"step": 0.25},
+            "proxy": {"name": "tests.stand_in:Arithmetic"},
+            "runner": {"workers": 0},
+        }
+    )
     log = search(coefficients.plan(grid, tiny().template), tmp_path / "run")
-    with pytest.raises(InputError, match=r"a coefficient search, which the page can't show; mnas inspect .* does"):
+    with pytest.raises(
+        InputError, match=r"a coefficient search, which the page can't show; mnas inspect .* does"
+    ):
         page.html(log)
 
 
 def test_a_search_of_failures_alone_has_a_page(tmp_path: Path) -> None:
-    failed = Outcome(trial=0, accuracy=0, reward=0, failure=Failure("raised", "why"), seconds=1.0, time=1.0)
+    failed = Outcome(
+        trial=0, accuracy=0, reward=0, failure=Failure("raised", "why"), seconds=1.0, time=1.0
+    )
     said = text(page.html(written(tmp_path / "run", ask(0), failed)))
     assert "No network was found: every trial failed" in said
     assert "trial 0 : why" in said
@@ -177,7 +216,10 @@ def test_a_search_of_failures_alone_has_a_page(tmp_path: Path) -> None:
 def test_an_unfinished_search_says_so_and_how_to_go_on(tmp_path: Path) -> None:
     log = written(tmp_path / "run", ask(0), ask(1), Outcome(trial=0, accuracy=0.5, reward=0.5))
     said = text(page.html(log))
-    assert "The search was not finished when this page was made: 1 of 3 trials were done, and 1 more asked for" in said
+    assert (
+        "The search was not finished when this page was made: "
+        "1 of 3 trials were done, and 1 more asked for" in said
+    )
     assert f"mnas resume {tmp_path / 'run'} " in said
     assert "Of so few trials no more can be said" in said
     assert not data(page.html(log))["advised"]  # so its script calls nothing recommended
@@ -190,7 +232,9 @@ def test_an_absolute_reward_of_parameters_is_written_out(tmp_path: Path) -> None
     assert data(html)["unit"] == "parameters"
 
 
-def test_a_random_search_stands_beside_what_random_search_is_expected_to_find(tmp_path: Path) -> None:
+def test_a_random_search_stands_beside_what_random_search_is_expected_to_find(
+    tmp_path: Path,
+) -> None:
     log = search(config(trials=40, controller={"name": "random"}), tmp_path / "run")
     points = series.progress(log, None)["random"]["points"]
     rewards = sorted(outcome.reward for outcome in log.outcomes.values())
@@ -209,7 +253,9 @@ def test_a_learning_search_is_not_said_to_tell_of_chance(log: Log, tmp_path: Pat
 
 def test_a_compared_random_search_is_drawn(log: Log, tmp_path: Path) -> None:
     proxy = log.header.config["proxy"]
-    other = search(config(trials=30, controller={"name": "random"}, proxy=proxy), tmp_path / "random")
+    other = search(
+        config(trials=30, controller={"name": "random"}, proxy=proxy), tmp_path / "random"
+    )
     page.write(log, tmp_path / "x.html", other)
     progress = data((tmp_path / "x.html").read_text())["progress"]
     assert progress["random"]["of"] == 30
@@ -218,7 +264,10 @@ def test_a_compared_random_search_is_drawn(log: Log, tmp_path: Path) -> None:
 
 def test_a_search_of_another_reward_is_not_compared(log: Log, tmp_path: Path) -> None:
     other = search(config(trials=3, reward={"target": 4_000_000}), tmp_path / "run")
-    with pytest.raises(InputError, match=r"--compare .*: its \[reward\] is not that of .*; takes a search of the same"):
+    with pytest.raises(
+        InputError,
+        match=r"--compare .*: its \[reward\] is not that of .*; takes a search of the same",
+    ):
         page.html(log, other)
 
 
@@ -232,7 +281,9 @@ def test_what_was_asked_is_counted_by_decision_choice_and_time(log: Log) -> None
 
 
 def test_time_between_sessions_is_left_out(tmp_path: Path) -> None:
-    first = written(tmp_path / "run", ask(0, 1010.0), Outcome(trial=0, accuracy=0.5, reward=0.5, time=1020.0))
+    first = written(
+        tmp_path / "run", ask(0, 1010.0), Outcome(trial=0, accuracy=0.5, reward=0.5, time=1020.0)
+    )
     first.sessions[0] = Session(time=1000.0)
     first.add(Resumed(session=Session(time=9000.0)))
     first.add(ask(1, 9005.0))
@@ -246,7 +297,9 @@ def test_time_between_sessions_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_session_that_only_confirmed_takes_no_time_of_the_search(tmp_path: Path) -> None:
-    log = written(tmp_path / "run", ask(0, 1010.0), Outcome(trial=0, accuracy=0.5, reward=0.5, time=1020.0))
+    log = written(
+        tmp_path / "run", ask(0, 1010.0), Outcome(trial=0, accuracy=0.5, reward=0.5, time=1020.0)
+    )
     log.sessions[0] = Session(time=1000.0)
     log.add(Resumed(session=Session(time=5000.0)))
     log.add(Confirmed(trial=0, repeat=0, accuracy=0.5, reward=0.5, time=5100.0))
@@ -256,8 +309,13 @@ def test_a_session_that_only_confirmed_takes_no_time_of_the_search(tmp_path: Pat
     assert (timeline.Clock(log).end, timeline.Clock(log).resumed) == (25, [20])
 
 
-@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 3)), min_size=1, max_size=60), st.floats(0.01, 5))
-def test_merged_bars_lose_no_trial_and_no_time(steps: list[tuple[float, float]], least: float) -> None:
+@given(
+    st.lists(st.tuples(st.floats(0, 10), st.floats(0, 3)), min_size=1, max_size=60),
+    st.floats(0.01, 5),
+)
+def test_merged_bars_lose_no_trial_and_no_time(
+    steps: list[tuple[float, float]], least: float
+) -> None:
     spans, now = [], 0.0
     for trial, (gap, took) in enumerate(steps):
         spans.append((now + gap, now + gap + took, trial))
@@ -267,7 +325,10 @@ def test_merged_bars_lose_no_trial_and_no_time(steps: list[tuple[float, float]],
     assert len(bars) <= now / least + 1
     assert (bars[0][0], bars[-1][1]) == (round(spans[0][0], 2), round(spans[-1][1], 2))
     for start, end, trial in spans:
-        assert any(b[0] - 0.01 <= start and end <= b[1] + 0.01 and b[2] <= trial < b[2] + b[3] for b in bars)
+        assert any(
+            b[0] - 0.01 <= start and end <= b[1] + 0.01 and b[2] <= trial < b[2] + b[3]
+            for b in bars
+        )
 
 
 def test_a_long_search_is_thinned(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

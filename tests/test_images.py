@@ -31,12 +31,18 @@ def test_a_class_of_one_image_is_refused() -> None:
 
 
 def test_batches_come_in_order_however_many_read_ahead() -> None:
-    images = Images(np.arange(400, dtype=np.uint8).reshape(100, 2, 2, 1), np.arange(100), np.arange(100)[::-1].copy())
+    images = Images(
+        np.arange(400, dtype=np.uint8).reshape(100, 2, 2, 1),
+        np.arange(100),
+        np.arange(100)[::-1].copy(),
+    )
     chosen = np.split(np.random.default_rng(0).permutation(100), 10)
     alone = list(batches(images, chosen, 0))
     assert len(alone) == 10
     for readers in (1, 3, 20):
-        for (ours, labels), (pixels, theirs) in zip(alone, batches(images, chosen, readers), strict=True):
+        for (ours, labels), (pixels, theirs) in zip(
+            alone, batches(images, chosen, readers), strict=True
+        ):
             assert np.array_equal(ours, pixels)
             assert np.array_equal(labels, theirs)
 

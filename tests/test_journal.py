@@ -23,26 +23,35 @@ from tests.conftest import ROOT
 from tests.stand_in import few
 
 SPACE = tiny()
-CONFIG = Config({"search": {"trials": 3}, "space": {"name": "mnasnet-tiny"}, "reward": {"target": 3e6}})
+CONFIG = Config(
+    {"search": {"trials": 3}, "space": {"name": "mnasnet-tiny"}, "reward": {"target": 3e6}}
+)
 ASK = Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7, time=1.0)
-OUTCOME = Outcome(trial=0, accuracy=0.5, reward=0.4, curve=(0.25, 0.5), seconds=2.0, worker="1", time=2.0)
+OUTCOME = Outcome(
+    trial=0, accuracy=0.5, reward=0.4, curve=(0.25, 0.5), seconds=2.0, worker="1", time=2.0
+)
 
 
 _RETRY = (
-    """{"event": "retry", "trial": 0, "failure": {"kind": "machine", "message": ""}, "seconds": 1, "worker": "%s"}"""
+    '{"event": "retry", "trial": 0, "failure": {"kind": "machine", "message": ""}, '
+    '"seconds": 1, "worker": "%s"}'
 )
 
 
 def _asked(**changed: object) -> str:
     return json.dumps(
-        {"event": "ask", "trial": 1, "genotype": [0] * 30, "digest": "d", "macs": 5, "params": 7} | changed
+        {"event": "ask", "trial": 1, "genotype": [0] * 30, "digest": "d", "macs": 5, "params": 7}
+        | changed
     )
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     written = Journal.create(tmp_path / "run", CONFIG, SPACE)
-    for record in (ASK, Retry(trial=0, failure=Failure(kind="worker-died", message="-9"), worker="0", seconds=1.0)):
+    for record in (
+        ASK,
+        Retry(trial=0, failure=Failure(kind="worker-died", message="-9"), worker="0", seconds=1.0),
+    ):
         written.append(record)
     written.append(OUTCOME)
     written.close()
@@ -61,7 +70,9 @@ def test_what_is_written_reads_back(run: Path) -> None:
 
 
 def test_each_line_is_json_that_other_tools_read(run: Path) -> None:
-    events = [json.loads(line)["event"] for line in (run / "journal.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line)["event"] for line in (run / "journal.jsonl").read_text().splitlines()
+    ]
     assert events == ["search", "ask", "retry", "outcome"]
 
 
@@ -113,11 +124,17 @@ def test_a_torn_last_line_is_forgotten_and_written_over(run: Path) -> None:
         (_asked(digest="\x1b[31m"), "line 3: ask.digest: "),
         (_asked(time=1e308), "line 3: ask.time: "),
         # Two lines that make one record together, and one that holds two.
-        (f"{_RETRY % '}{'}\n{_RETRY % 0},{_RETRY % 0}".replace("}{", "}\n{"), "line 3: Invalid JSON"),
+        (
+            f"{_RETRY % '}{'}\n{_RETRY % 0},{_RETRY % 0}".replace("}{", "}\n{"),
+            "line 3: Invalid JSON",
+        ),
         ("", "line 3: "),
         ('{"event": "exhausted", "trials": 1}, {"event": "exhausted", "trials": 1}', "line 3: "),
         ('{"event": "exhausted"\n"trials": 1}', "line 3: "),
-        ('{"event": "outcome", "trial": 0, "accuracy": 1.5, "reward": 0.5}', "line 3: outcome.accuracy: "),
+        (
+            '{"event": "outcome", "trial": 0, "accuracy": 1.5, "reward": 0.5}',
+            "line 3: outcome.accuracy: ",
+        ),
         ('{"event": "outcome", "trial": 0, "accuracy": 0.5, "reward": NaN}', "line 3: "),
         (
             '{"event": "outcome", "trial": 0, "accuracy": 0.5, "reward": 0.5, "reused_from": 9}',
@@ -144,15 +161,23 @@ def test_reading_leaves_the_garbage_collector_as_it_was(run: Path) -> None:
 
 
 @given(st.lists(st.lists(st.integers(-2, 4), min_size=1, max_size=3), max_size=4), st.booleans())
-def test_just_the_genotypes_that_can_be_decoded_are_read(genotypes: list[list[int]], broken: bool) -> None:
+def test_just_the_genotypes_that_can_be_decoded_are_read(
+    genotypes: list[list[int]], broken: bool
+) -> None:
     """With a broken line behind them, too, for which the lines are read one by one."""
     space = few()
-    lines = [_asked(trial=trial, genotype=genotype) for trial, genotype in enumerate(genotypes)] + ["{"] * broken
-    header = to_line(Header(config=CONFIG.tables, config_digest=CONFIG.digest, space=space.to_json()))
+    lines = [_asked(trial=trial, genotype=genotype) for trial, genotype in enumerate(genotypes)] + [
+        "{"
+    ] * broken
+    header = to_line(
+        Header(config=CONFIG.tables, config_digest=CONFIG.digest, space=space.to_json())
+    )
     wrong = [place for place, genotype in enumerate(genotypes) if not _is_of(space, genotype)]
     wrong += [len(genotypes)] * broken
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "journal.jsonl").write_bytes(header + "".join(f"{line}\n" for line in lines).encode())
+        (Path(folder) / "journal.jsonl").write_bytes(
+            header + "".join(f"{line}\n" for line in lines).encode()
+        )
         reader = Reader(Path(folder))
         for _ in range(2 * bool(wrong)):  # who looks again is told the same
             with pytest.raises(InputError, match=f"line {wrong[0] + 2}: "):
@@ -174,7 +199,11 @@ def test_a_decision_may_have_more_choices_than_a_byte(tmp_path: Path) -> None:
     with Journal.create(tmp_path / "run", CONFIG, wide) as journal:
         for trial, answer in enumerate((255, 256, 299)):
             journal.append(Ask(trial=trial, genotype=(answer,), digest="d", macs=5, params=7))
-    assert [ask.genotype for ask in read(tmp_path / "run").asks.values()] == [(255,), (256,), (299,)]
+    assert [ask.genotype for ask in read(tmp_path / "run").asks.values()] == [
+        (255,),
+        (256,),
+        (299,),
+    ]
     with (tmp_path / "run" / "journal.jsonl").open("a") as file:
         file.write(_asked(trial=3, genotype=[300]) + "\n")
     with pytest.raises(InputError, match=r"line 5: genotype.stage1.channels: 300; takes 0 to 299"):
@@ -194,7 +223,9 @@ def test_a_decision_may_have_more_choices_than_a_byte(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_journal_of_this_version_is_refused(tmp_path: Path, content: str, says: str) -> None:
+def test_what_is_no_journal_of_this_version_is_refused(
+    tmp_path: Path, content: str, says: str
+) -> None:
     (tmp_path / "journal.jsonl").write_text(content)
     with pytest.raises(InputError) as caught:
         read(tmp_path)
@@ -210,7 +241,9 @@ def test_what_is_no_run_directory_is_refused_and_left_alone(tmp_path: Path) -> N
 
 def test_a_second_search_in_a_run_directory_is_refused(run: Path) -> None:
     before = (run / "journal.jsonl").read_bytes()
-    with pytest.raises(InputError, match=f"a search was begun here; go on with it: mnas resume {run}"):
+    with pytest.raises(
+        InputError, match=f"a search was begun here; go on with it: mnas resume {run}"
+    ):
         Journal.create(run, CONFIG, SPACE)
     assert (run / "journal.jsonl").read_bytes() == before
 
@@ -230,10 +263,14 @@ def test_a_writer_whose_run_was_taken_over_stops_where_locks_did_not_hold(run: P
     with Journal.reopen(run) as ours:
         (run / "lock").unlink()
         with Journal.reopen(run) as theirs:
-            theirs.append(Ask(trial=len(theirs.log.asks), genotype=(0,) * 30, digest="a", macs=1, params=1))
+            theirs.append(
+                Ask(trial=len(theirs.log.asks), genotype=(0,) * 30, digest="a", macs=1, params=1)
+            )
             whole = (run / "journal.jsonl").read_bytes()
             with pytest.raises(InputError, match="another process writes it; this one stops"):
-                ours.append(Ask(trial=len(ours.log.asks), genotype=(0,) * 30, digest="a", macs=1, params=1))
+                ours.append(
+                    Ask(trial=len(ours.log.asks), genotype=(0,) * 30, digest="a", macs=1, params=1)
+                )
     assert (run / "journal.jsonl").read_bytes() == whole
 
 
@@ -255,7 +292,9 @@ def test_a_full_disk_is_one_error_and_loses_nothing(run: Path) -> None:
     with Path("/dev/full").open("wb", buffering=0) as full:
         kept, written._file = written._file, full
         written._pending = None
-        with pytest.raises(InputError, match=f"No space left on device; what is written is kept.*mnas resume {run}"):
+        with pytest.raises(
+            InputError, match=f"No space left on device; what is written is kept.*mnas resume {run}"
+        ):
             written.append(Ask(trial=1, genotype=(1,) * 30, digest="e", macs=1, params=1))
     assert sorted(written.log.asks) == [0]
     kept.close()
@@ -263,7 +302,9 @@ def test_a_full_disk_is_one_error_and_loses_nothing(run: Path) -> None:
     assert sorted(read(run).asks) == [0]
 
 
-def test_a_disk_that_fills_in_the_middle_of_a_line_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+def test_a_disk_that_fills_in_the_middle_of_a_line_leaves_a_run_that_goes_on(
+    tmp_path: Path,
+) -> None:
     """A real limit on the file's size stops the write half way through a record."""
     program = f"""
 import resource, signal
@@ -278,7 +319,9 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (size + 300, size + 300))
 for trial in range(9):
     journal.append(Ask(trial=trial, genotype=(0,) * 30, digest="d", macs=5, params=7))
 """
-    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
     assert "File too large; what is written is kept" in ended.stderr
     log = read(tmp_path / "run")
     whole = (tmp_path / "run" / "journal.jsonl").read_bytes()
@@ -291,14 +334,18 @@ for trial in range(9):
 def test_a_changed_configuration_is_refused(run: Path) -> None:
     path = run / "journal.jsonl"
     path.write_text(path.read_text().replace('"trials":3', '"trials":4', 1))
-    with pytest.raises(InputError, match="line 1: the configuration was changed after the search had begun"):
+    with pytest.raises(
+        InputError, match="line 1: the configuration was changed after the search had begun"
+    ):
         read(run)
 
 
 @pytest.mark.parametrize("name", ["lock", "journal.jsonl"])
 def test_a_strangers_links_are_not_written_through(run: Path, tmp_path: Path, name: str) -> None:
     mine = tmp_path / "mine"
-    mine.write_bytes((run / "journal.jsonl").read_bytes() if name == "journal.jsonl" else b"precious")
+    mine.write_bytes(
+        (run / "journal.jsonl").read_bytes() if name == "journal.jsonl" else b"precious"
+    )
     before = mine.read_bytes()
     (run / name).unlink()
     (run / name).symlink_to(mine)
@@ -307,7 +354,9 @@ def test_a_strangers_links_are_not_written_through(run: Path, tmp_path: Path, na
     assert mine.read_bytes() == before
 
 
-def test_a_search_that_was_begun_meanwhile_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_was_begun_meanwhile_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Someone quicker begins between our look and our lock."""
     from mnas.journal import writer as journal
 

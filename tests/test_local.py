@@ -44,7 +44,10 @@ def test_workers_that_cannot_start_end_the_run_and_name_their_log(tmp_path: Path
     pool = ProcessPool(Unprepared(how="exit"), workers=1, logs=tmp_path / "workers")
     try:
         pool.submit(jobs(1)[0])
-        with pytest.raises(InputError, match=r"no worker process can be started \(exit code 7\); see .*workers/0.log"):
+        with pytest.raises(
+            InputError,
+            match=r"no worker process can be started \(exit code 7\); see .*workers/0.log",
+        ):
             pool.next()
     finally:
         pool.close()
@@ -97,7 +100,9 @@ def test_workers_see_one_copy_of_the_data_and_can_not_write_to_it() -> None:
         pool.close()
 
 
-def test_what_a_worker_prints_goes_to_its_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_a_worker_prints_goes_to_its_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     logs = tmp_path / "workers"
     pool = ProcessPool(Faulty(how="raised", marks=str(tmp_path / "marks")), workers=1, logs=logs)
     try:

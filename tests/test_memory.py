@@ -37,7 +37,9 @@ print(held() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is kept")
 @pytest.mark.parametrize(("how", "least", "most"), [("keep", 150, 250), ("give back", -50, 50)])
 def test_a_training_process_keeps_what_it_frees(how: str, least: float, most: float) -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, how], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert least < float(done.stdout) < most
 
 
@@ -47,18 +49,26 @@ class Asking(Arithmetic):
     def __call__(self, job: Job) -> Result:
         milliseconds, size = ctypes.c_ssize_t(), ctypes.c_size_t(ctypes.sizeof(ctypes.c_ssize_t))
         ask = getattr(ctypes.CDLL(None), "mallctl", None)
-        known = ask and not ask(b"opt.dirty_decay_ms", ctypes.byref(milliseconds), ctypes.byref(size), None, 0)
+        known = ask and not ask(
+            b"opt.dirty_decay_ms", ctypes.byref(milliseconds), ctypes.byref(size), None, 0
+        )
         return Result(job.trial, float(bool(known) and milliseconds.value == -1))
 
 
-BROUGHT = pytest.mark.skipif(not allocator(), reason="ray brings no jemalloc here, or another allocator was chosen")
+BROUGHT = pytest.mark.skipif(
+    not allocator(), reason="ray brings no jemalloc here, or another allocator was chosen"
+)
 
 
 @BROUGHT
 @pytest.mark.parametrize("name", ["two workers", "ray"])
-def test_workers_begin_with_the_allocator_that_ray_brings_and_this_process_goes_on_with_its_own(name: str) -> None:
+def test_workers_begin_with_the_allocator_that_ray_brings_and_this_process_goes_on_with_its_own(
+    name: str,
+) -> None:
     asking = Asking()
-    runner: Runner = RayRunner(asking, address="local", workers=2) if name == "ray" else local(asking, workers=2)
+    runner: Runner = (
+        RayRunner(asking, address="local", workers=2) if name == "ray" else local(asking, workers=2)
+    )
     try:
         assert run(runner, 4) == dict.fromkeys(range(4), (1.0, None))
     finally:

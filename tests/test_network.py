@@ -10,7 +10,13 @@ from torch import nn
 
 from search_space import Architecture, Stage
 from search_space.cost import cost
-from search_space.network.build import BatchNorm2d, ChannelMeans, PointwiseConv2d, SqueezeExcite, build
+from search_space.network.build import (
+    BatchNorm2d,
+    ChannelMeans,
+    PointwiseConv2d,
+    SqueezeExcite,
+    build,
+)
 from search_space.public_benchmarks import BENCHMARKS
 from search_space.scaling import EFFICIENTNET, scale
 from search_space.zoo import ZOO
@@ -30,7 +36,9 @@ def counted(architecture: Architecture) -> tuple[int, int, int]:
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             module.register_forward_hook(count)
-    image = torch.zeros(1, architecture.in_channels, architecture.resolution, architecture.resolution)
+    image = torch.zeros(
+        1, architecture.in_channels, architecture.resolution, architecture.resolution
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fvcore's tracing warns about itself
         flops = FlopCountAnalysis(network, image).unsupported_ops_warnings(False).by_operator()
@@ -49,7 +57,8 @@ def test_arithmetic_fvcore_and_module_agree_on_published_networks(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "part"), [(name, part) for name in sorted(SHIPPED) for part in range(1 if name in BENCHMARKS else 3)]
+    ("name", "part"),
+    [(name, part) for name in sorted(SHIPPED) for part in range(1 if name in BENCHMARKS else 3)],
 )
 def test_arithmetic_fvcore_and_module_agree_on_random_genotypes(name: str, part: int) -> None:
     space, rng = SHIPPED[name], np.random.default_rng(part)
@@ -87,12 +96,24 @@ def test_parameters_have_timms_names() -> None:
     } <= names
     stage = Stage(op="conv", kernel=3, stride=1, channels=8, repeats=1, se_ratio=0.25)
     names = set(build(Architecture(stages=(stage,))).state_dict())
-    assert {"blocks.0.0.conv.weight", "blocks.0.0.bn1.weight", "blocks.0.0.se.conv_expand.weight"} <= names
+    assert {
+        "blocks.0.0.conv.weight",
+        "blocks.0.0.bn1.weight",
+        "blocks.0.0.se.conv_expand.weight",
+    } <= names
 
 
 def one_block(**fields: object) -> torch.nn.Module:
-    defaults: dict[str, object] = {"op": "sepconv", "kernel": 3, "stride": 1, "channels": 8, "repeats": 1}
-    architecture = Architecture(stages=(Stage(**(defaults | fields)),), stem_channels=8, resolution=8)  # type: ignore[arg-type]
+    defaults: dict[str, object] = {
+        "op": "sepconv",
+        "kernel": 3,
+        "stride": 1,
+        "channels": 8,
+        "repeats": 1,
+    }
+    architecture = Architecture(
+        stages=(Stage(**(defaults | fields)),), stem_channels=8, resolution=8
+    )  # type: ignore[arg-type]
     block = build(architecture).blocks[0][0]  # type: ignore[index]
     # Batch norm that lets nothing through: what comes out is the shortcut alone.
     for module in block.modules():
@@ -115,7 +136,9 @@ def test_a_pooling_shortcut_averages_three_by_three() -> None:
     x = torch.randn(1, 8, 4, 4)
     out = one_block(skip="pool")(x)
     assert torch.isclose(out[0, 3, 1, 1], x[0, 3, 0:3, 0:3].mean(), atol=1e-6)
-    assert torch.isclose(out[0, 3, 0, 0], x[0, 3, 0:2, 0:2].mean(), atol=1e-6)  # the border is not averaged in
+    assert torch.isclose(
+        out[0, 3, 0, 0], x[0, 3, 0:2, 0:2].mean(), atol=1e-6
+    )  # the border is not averaged in
 
 
 def test_a_pooling_shortcut_follows_the_stride_and_leaves_new_channels_empty() -> None:
@@ -133,7 +156,9 @@ def test_a_pooling_shortcut_to_fewer_channels_keeps_the_first() -> None:
 
 def test_drop_connect_drops_the_residual_of_some_images_and_keeps_the_expectation() -> None:
     stage = Stage(op="sepconv", kernel=3, stride=1, channels=4, repeats=2)
-    block = build(Architecture(stages=(stage,), stem_channels=4, drop_connect=0.8, resolution=4)).blocks[0][1]  # type: ignore[index]
+    block = build(
+        Architecture(stages=(stage,), stem_channels=4, drop_connect=0.8, resolution=4)
+    ).blocks[0][1]  # type: ignore[index]
     assert isinstance(block, torch.nn.Module)
     assert block.block.drop_connect == pytest.approx(0.4)  # type: ignore[union-attr]
     for module in block.modules():
@@ -145,7 +170,9 @@ def test_drop_connect_drops_the_residual_of_some_images_and_keeps_the_expectatio
     dropped = block(x) - x
     block.training = False
     whole = block(x[:1]) - x[:1]
-    assert torch.isclose((dropped.abs().amax((1, 2, 3)) == 0).float().mean(), torch.tensor(0.4), atol=0.03)
+    assert torch.isclose(
+        (dropped.abs().amax((1, 2, 3)) == 0).float().mean(), torch.tensor(0.4), atol=0.03
+    )
     assert torch.allclose(dropped.mean(0), whole[0], atol=0.05 * whole.abs().max().item())
 
 
@@ -155,11 +182,15 @@ def test_random_networks_train_one_step_on_every_parameter(name: str) -> None:
     for _ in range(5):
         architecture = space.decode(space.random(rng))
         network = build(architecture)
-        image = torch.randn(2, architecture.in_channels, architecture.resolution, architecture.resolution)
+        image = torch.randn(
+            2, architecture.in_channels, architecture.resolution, architecture.resolution
+        )
         logits = network(image)
         assert logits.shape == (2, architecture.classes)
         logits.square().mean().backward()
-        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+        assert all(
+            p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters()
+        )
 
 
 def test_batch_norm_is_torchs_own_but_for_the_count() -> None:
@@ -178,7 +209,9 @@ def test_the_gradient_of_a_channels_mean_is_torchs_own() -> None:
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_the_gradient_of_a_channels_mean_in_bfloat16_has_the_inputs_memory_format(last: bool) -> None:
+def test_the_gradient_of_a_channels_mean_in_bfloat16_has_the_inputs_memory_format(
+    last: bool,
+) -> None:
     layout = torch.channels_last if last else torch.contiguous_format
     x = torch.randn(2, 24, 4, 4).bfloat16().contiguous(memory_format=layout).requires_grad_()
     weigh = torch.arange(48.0).bfloat16().view(2, 24, 1, 1)
@@ -187,14 +220,20 @@ def test_the_gradient_of_a_channels_mean_in_bfloat16_has_the_inputs_memory_forma
     assert found.is_contiguous(memory_format=layout)
 
 
-@pytest.mark.parametrize(("height", "width", "linear"), [(1, 1, True), (2, 2, True), (2, 8, True), (5, 4, False)])
+@pytest.mark.parametrize(
+    ("height", "width", "linear"), [(1, 1, True), (2, 2, True), (2, 8, True), (5, 4, False)]
+)
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_pointwise_convolution_trains_a_small_map_as_a_linear_layer(
     height: int, width: int, linear: bool, bias: bool
 ) -> None:
     torch.manual_seed(0)
     layer = PointwiseConv2d(6, 10, bias=bias)
-    x = torch.randn(3, 6, height, width).contiguous(memory_format=torch.channels_last).requires_grad_()
+    x = (
+        torch.randn(3, 6, height, width)
+        .contiguous(memory_format=torch.channels_last)
+        .requires_grad_()
+    )
     weigh = torch.randn(3, 10, height, width)
     trained, evaluated = layer.train()(x), layer.eval()(x)
     wanted = [x, *layer.parameters()]
@@ -218,7 +257,10 @@ def test_squeeze_and_excite_trains_what_it_evaluates() -> None:
 
 def test_squeeze_and_excite_in_bfloat16_finds_its_gate_in_float32() -> None:
     torch.manual_seed(0)
-    se, x = SqueezeExcite(12, 3, "relu").train(), torch.randn(4, 12, 5, 5).bfloat16().requires_grad_()
+    se, x = (
+        SqueezeExcite(12, 3, "relu").train(),
+        torch.randn(4, 12, 5, 5).bfloat16().requires_grad_(),
+    )
     exact, inside = copy.deepcopy(se).double(), []
     se.act1.register_forward_hook(lambda module, hidden, out: inside.append(out.dtype))
     with torch.autocast("cpu", torch.bfloat16):

@@ -31,7 +31,9 @@ def test_b0_runs_in_onnxruntime_with_the_same_logits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
-def test_pooling_skips_plain_convolutions_and_both_paddings_go_out(tmp_path: Path, padding: str) -> None:
+def test_pooling_skips_plain_convolutions_and_both_paddings_go_out(
+    tmp_path: Path, padding: str
+) -> None:
     space = tiny()
     choices = {"op": 0, "se_ratio": 1, "skip": 0}  # conv with SE and a pooling skip, in every stage
     template = space.decode(tuple(choices.get(d.field, 1) for d in space.decisions))

@@ -22,8 +22,13 @@ def test_the_first_step_is_the_one_worked_by_hand() -> None:
     assert steps([2.0], lr=0.1) == pytest.approx(1 - 0.2 / 1.301**0.5, rel=1e-12)
 
 
-def test_the_second_step_carries_the_first_ones_momentum_with_the_first_ones_learning_rate() -> None:
-    values, gradient = torch.ones(1, dtype=torch.float64), torch.full((1,), 2.0, dtype=torch.float64)
+def test_the_second_step_carries_the_first_ones_momentum_with_the_first_ones_learning_rate() -> (
+    None
+):
+    values, gradient = (
+        torch.ones(1, dtype=torch.float64),
+        torch.full((1,), 2.0, dtype=torch.float64),
+    )
     optimizer = RMSprop(values)
     optimizer.step(gradient, 0.1)
     optimizer.step(gradient, 0.0)
@@ -51,13 +56,18 @@ def test_it_is_tensorflows_formula(
     assert found == pytest.approx(value, rel=1e-9, abs=1e-9)
 
 
-@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.0, 0.01), (0.9, 0.0), (0.9, 0.01)])
+@pytest.mark.parametrize(
+    ("momentum", "weight_decay"), [(0.0, 0.0), (0.0, 0.01), (0.9, 0.0), (0.9, 0.01)]
+)
 def test_sgd_is_that_of_torch(momentum: float, weight_decay: float) -> None:
     torch.manual_seed(0)
     values, gradients = torch.randn(9), torch.randn(3, 9)
     theirs = nn.Parameter(values.clone())
     options = {"momentum": momentum, "weight_decay": weight_decay}
-    ours, optimizer = SGD(values, **options), torch.optim.SGD([theirs], nesterov=momentum > 0, fused=True, **options)
+    ours, optimizer = (
+        SGD(values, **options),
+        torch.optim.SGD([theirs], nesterov=momentum > 0, fused=True, **options),
+    )
     for gradient, lr in zip(gradients, (0.1, 0.3, 0.2), strict=True):
         ours.step(gradient, lr)
         theirs.grad, optimizer.param_groups[0]["lr"] = gradient, lr

@@ -20,7 +20,8 @@ from tests.test_data import fashion  # noqa: F401  # a fixture
 QUICK = Recipe(epochs=1, batch_size=64, lr=0.1)
 # The cheapest stages of the tiny space: a child in about two seconds.
 CHILD = replace(
-    tiny().template, stages=tuple(map(Stage.parse, ("ds_r1_k3_s1_c8", "ds_r1_k3_s2_c16", "ds_r1_k3_s2_c32")))
+    tiny().template,
+    stages=tuple(map(Stage.parse, ("ds_r1_k3_s1_c8", "ds_r1_k3_s2_c16", "ds_r1_k3_s2_c32"))),
 )
 
 
@@ -41,14 +42,20 @@ def test_a_child_ends_after_the_epoch_that_leaves_it_without_hope() -> None:
 
 def test_children_may_see_fewer_pixels_than_their_networks_are_made_for() -> None:
     task = ProxyTask(recipe=QUICK, train_fraction=0.2, resolution_fraction=0.5)
-    small = ProxyTask(recipe=QUICK, train_fraction=0.2)(Job(0, replace(CHILD, resolution=14), seed=1))
+    small = ProxyTask(recipe=QUICK, train_fraction=0.2)(
+        Job(0, replace(CHILD, resolution=14), seed=1)
+    )
     whole = ProxyTask(recipe=QUICK, train_fraction=0.2)(Job(0, CHILD, seed=1))
     assert task(Job(0, CHILD, seed=1)).curve == small.curve != whole.curve
 
 
 def test_networks_that_differ_in_pixels_still_do_when_their_children_see_fewer() -> None:
     task = ProxyTask(recipe=QUICK, resolution_fraction=0.5)  # as in a coefficient search
-    assert [task.child(replace(CHILD, resolution=pixels)).resolution for pixels in (1, 28, 34)] == [1, 14, 17]
+    assert [task.child(replace(CHILD, resolution=pixels)).resolution for pixels in (1, 28, 34)] == [
+        1,
+        14,
+        17,
+    ]
 
 
 @pytest.mark.parametrize("part", [0.0, -0.5, 1.5, math.nan])
@@ -76,7 +83,9 @@ def test_a_child_that_diverges_says_so() -> None:
 def test_the_test_part_is_never_opened(fashion: Path) -> None:  # noqa: F811
     # The folder has no test files at all, and a training that needed them would end here.
     assert not list(fashion.glob("t10k*"))
-    result = ProxyTask(recipe=replace(QUICK, batch_size=8), data="fashion-mnist", path=str(fashion))(Job(0, CHILD, 0))
+    result = ProxyTask(
+        recipe=replace(QUICK, batch_size=8), data="fashion-mnist", path=str(fashion)
+    )(Job(0, CHILD, 0))
     assert 0 <= result.accuracy <= 1
 
 
@@ -99,7 +108,9 @@ def test_random_labels_are_not_learnt(fashion: Path) -> None:  # noqa: F811
         header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
         with gzip.open(fashion / name, "wb") as file:
             file.write(header + array.tobytes())
-    task = ProxyTask(recipe=replace(QUICK, epochs=3), data="fashion-mnist", path=str(fashion), val_fraction=0.5)
+    task = ProxyTask(
+        recipe=replace(QUICK, epochs=3), data="fashion-mnist", path=str(fashion), val_fraction=0.5
+    )
     assert 0.4 < task(Job(0, CHILD, 0)).accuracy < 0.6
 
 
@@ -149,12 +160,15 @@ def test_lower_precision_is_used_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("capability", "precision"), [("avx512_bf16", "bfloat16"), ("amx_bf16", "bfloat16"), ("avx2", "float32")]
+    ("capability", "precision"),
+    [("avx512_bf16", "bfloat16"), ("amx_bf16", "bfloat16"), ("avx2", "float32")],
 )
 def test_lower_precision_is_taken_where_the_processor_is_made_for_it(
     capability: str, precision: Literal["bfloat16", "float32"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {capability: True, "avx512_fp16": False})
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {capability: True, "avx512_fp16": False}
+    )
     few = {"recipe": QUICK, "train_fraction": 0.1, "val_fraction": 0.5}
     named = ProxyTask(**few, precision=precision)
     assert ProxyTask(**few)(Job(0, CHILD, 3)).curve == named(Job(0, CHILD, 3)).curve
@@ -170,4 +184,7 @@ def test_a_part_of_the_images_is_trained_on_and_all_the_others_measured_as_befor
 
 def test_readers_change_no_result() -> None:
     few = {"recipe": QUICK, "train_fraction": 0.1, "val_fraction": 0.5}
-    assert ProxyTask(**few, readers=2)(Job(0, CHILD, 3)).curve == ProxyTask(**few)(Job(0, CHILD, 3)).curve
+    assert (
+        ProxyTask(**few, readers=2)(Job(0, CHILD, 3)).curve
+        == ProxyTask(**few)(Job(0, CHILD, 3)).curve
+    )

@@ -1,4 +1,6 @@
-"""What the Ray runner does on a cluster of several nodes (Ray's own, of processes on this machine)."""
+"""What the Ray runner does on a cluster of several nodes (Ray's own, of processes on this
+machine).
+"""
 
 import itertools
 import os
@@ -64,7 +66,9 @@ class Placed(Arithmetic):
         return super().__call__(job)
 
 
-def test_workers_follow_the_cluster_as_nodes_come_and_go(cluster: Cluster, opened: list[RayRunner]) -> None:
+def test_workers_follow_the_cluster_as_nodes_come_and_go(
+    cluster: Cluster, opened: list[RayRunner]
+) -> None:
     first = cluster.add_node(num_cpus=2)
     runner = RayRunner(Arithmetic(sleep=0.5), address=cluster.address)
     opened.append(runner)
@@ -115,7 +119,9 @@ def test_a_node_that_keeps_failing_is_taken_out_and_the_others_go_on(
             runner.submit(open_jobs[result.trial])
             continue
         del open_jobs[result.trial]
-        if not runner._excluded:  # a failed worker's successor may take seconds to start: there is work until then
+        if (
+            not runner._excluded
+        ):  # a failed worker's successor may take seconds to start: there is work until then
             job = next(coming)
             runner.submit(open_jobs.setdefault(job.trial, job))
     assert [node.id for node in runner._excluded] == [bad.node_id]
@@ -123,7 +129,9 @@ def test_a_node_that_keeps_failing_is_taken_out_and_the_others_go_on(
     assert good.node_id in runner._nodes
 
 
-def test_when_every_node_fails_the_search_ends_and_teaches_nothing(cluster: Cluster, opened: list[RayRunner]) -> None:
+def test_when_every_node_fails_the_search_ends_and_teaches_nothing(
+    cluster: Cluster, opened: list[RayRunner]
+) -> None:
     bad = cluster.add_node(num_cpus=1)
     runner = RayRunner(Placed(failing=bad.node_id), address=cluster.address, strikes=3, workers=1)
     opened.append(runner)
@@ -135,7 +143,9 @@ def test_when_every_node_fails_the_search_ends_and_teaches_nothing(cluster: Clus
 
 
 class Watched(ProxyTask):
-    """Notes whether its images are Ray's own memory, which nobody may write, and which cards it sees."""
+    """Notes whether its images are Ray's own memory, which nobody may write, and which cards it
+    sees.
+    """
 
     notes = ""
 
@@ -159,10 +169,14 @@ def test_small_data_are_read_by_all_workers_of_a_node_from_one_copy_and_cards_ar
     notes = [path.read_text().split() for path in tmp_path.iterdir()]
     assert {shared for _, shared, _ in notes} == {"True"}
     assert {cards for _, _, cards in notes} == {"'0'"}
-    assert len({pid for pid, _, _ in notes}) == 2  # two halves of the card, though there are four cores
+    assert (
+        len({pid for pid, _, _ in notes}) == 2
+    )  # two halves of the card, though there are four cores
 
 
-def test_a_worker_that_asked_for_no_card_sees_none(cluster: Cluster, opened: list[RayRunner], tmp_path: Path) -> None:
+def test_a_worker_that_asked_for_no_card_sees_none(
+    cluster: Cluster, opened: list[RayRunner], tmp_path: Path
+) -> None:
     cluster.add_node(num_cpus=1, num_gpus=1)
     task = Watched()
     task.notes = str(tmp_path)
@@ -199,7 +213,9 @@ def test_a_node_with_other_versions_is_reported_once(
     opened.append(RayRunner(Arithmetic(), address="local", workers=2))
     run(opened[0], 6)
     torch = versions()["torch"]
-    assert [record.message.partition(" has ")[2] for record in caplog.records] == [f"torch {torch}, the driver 1.0"]
+    assert [record.message.partition(" has ")[2] for record in caplog.records] == [
+        f"torch {torch}, the driver 1.0"
+    ]
 
 
 class Killable(Arithmetic):
@@ -232,7 +248,10 @@ class Speaking(Arithmetic):
         ({"gpus": -1.0}, "gpus: -1.0; takes 0 to 64; a fraction shares a card"),
         ({"strikes": 0}, "strikes: 0; takes 1 or more"),
         ({"time_limit": 0.0}, "time_limit: 0.0; takes seconds"),
-        ({"resources": {"GPU": 1.0}}, "resources.GPU: 1.0; takes an amount above 0 of a resource of your own"),
+        (
+            {"resources": {"GPU": 1.0}},
+            "resources.GPU: 1.0; takes an amount above 0 of a resource of your own",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(options: dict[str, Any], says: str) -> None:
@@ -243,7 +262,9 @@ def test_impossible_settings_are_refused(options: dict[str, Any], says: str) -> 
 def test_more_than_this_machine_has_is_refused_at_once() -> None:
     ray.shutdown()
     runner = RayRunner(Arithmetic(), address="local", gpus=3.0)
-    with pytest.raises(InputError, match=r"runner: a worker asks for 1 CPU, 3 GPU, which this machine has not"):
+    with pytest.raises(
+        InputError, match=r"runner: a worker asks for 1 CPU, 3 GPU, which this machine has not"
+    ):
         runner.submit(jobs(1)[0])
 
 

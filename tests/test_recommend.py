@@ -30,7 +30,9 @@ class Noisy:
 
     @staticmethod
     def true(architecture: Architecture) -> float:
-        return 0.5 + sum(stage.channels / 2000 + stage.repeats / 100 for stage in architecture.stages)
+        return 0.5 + sum(
+            stage.channels / 2000 + stage.repeats / 100 for stage in architecture.stages
+        )
 
     def __call__(self, job: Job) -> Result:
         noise = self.noise * np.random.default_rng(job.seed).standard_normal()
@@ -65,10 +67,15 @@ def test_it_loses_less_true_reward_to_luck_than_the_best_told(searched: list[Log
 
 
 def test_what_is_expected_is_as_far_off_as_it_says(searched: list[Log]) -> None:
-    """Within a factor: among random networks noise is hardly told from what is a network's own. Seen: 2.1."""
+    """Within a factor: among random networks noise is hardly told from what is a network's own.
+    Seen: 2.1.
+    """
     off = []
     for log in searched:
-        off += [(r.expected - true_reward(log, r.row.trial)) / r.spread for r in recommend.recommend(log, 10)]
+        off += [
+            (r.expected - true_reward(log, r.row.trial)) / r.spread
+            for r in recommend.recommend(log, 10)
+        ]
     assert 0.3 < np.sqrt(np.mean(np.square(off))) < 3
 
 
@@ -78,7 +85,9 @@ def test_chances_are_of_one_network_each_and_add_up(searched: list[Log]) -> None
     assert sum(each.chance for each in found) == pytest.approx(1)
 
 
-def test_export_takes_the_recommended_and_another_one_that_is_asked_for(searched: list[Log]) -> None:
+def test_export_takes_the_recommended_and_another_one_that_is_asked_for(
+    searched: list[Log],
+) -> None:
     log = searched[0]
     trial = recommend.recommend(log)[0].row.trial
     assert export_trial.trial_spec(log)["provenance"]["trial"] == trial
@@ -101,14 +110,20 @@ def test_of_a_long_log_it_reads_the_best_and_some_of_all_times(tmp_path: Path) -
     (found,) = recommend.recommend(log)
     rewards = sorted((outcome.reward for outcome in log.outcomes.values()), reverse=True)
     assert found.row.reward >= rewards[recommend.CAPACITY // 2]
-    assert true_reward(log, found.row.trial) >= np.quantile([true_reward(log, trial) for trial in log.outcomes], 0.98)
+    assert true_reward(log, found.row.trial) >= np.quantile(
+        [true_reward(log, trial) for trial in log.outcomes], 0.98
+    )
 
 
 def test_where_no_network_gets_anything_right_nothing_is_recommended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Noisy, "true", lambda self, architecture: 0.0)
-    quiet = config(trials=12, proxy={"name": "tests.test_recommend:Noisy", "noise": 0.0}, controller={"name": "random"})
+    quiet = config(
+        trials=12,
+        proxy={"name": "tests.test_recommend:Noisy", "noise": 0.0},
+        controller={"name": "random"},
+    )
     log = search(quiet, tmp_path / "run")
     assert recommendation.text(log) == ""
     assert len(recommend.promising(log, 3)) == 3
@@ -125,4 +140,6 @@ def test_where_training_again_brings_the_same_what_was_told_is_believed() -> Non
     assert expected[0] == pytest.approx(rewards.max(), abs=1e-4)
     three_alike = asked[:-1], told[:-1]
     _, _, expected, _ = recommend.believed(problem, *three_alike, asked.__getitem__)
-    assert expected[0] < rewards.max() - 0.001  # as long as there may be noise, the best told was lucky
+    assert (
+        expected[0] < rewards.max() - 0.001
+    )  # as long as there may be noise, the best told was lucky

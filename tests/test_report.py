@@ -70,7 +70,12 @@ def test_the_best_are_networks_each_once(tmp_path: Path) -> None:
     tables["controller"] = {"name": "random"}
     log = search(Config(tables), tmp_path / "run")
     top = report.best(log, 9)
-    assert len(top) == len({row.digest for row in top}) == len({ask.digest for ask in log.asks.values()}) < 9
+    assert (
+        len(top)
+        == len({row.digest for row in top})
+        == len({ask.digest for ask in log.asks.values()})
+        < 9
+    )
     for row in top:
         alike = [o.reward for t, o in log.outcomes.items() if log.asks[t].digest == row.digest]
         assert row.reward == max(alike)
@@ -89,7 +94,12 @@ def test_the_summary_is_json_and_counts_everything(log: Log) -> None:
         "retries": 0,
     }
     assert data["failures"] == [
-        {"trial": 1, "kind": "diverged", "message": "DivergenceError: loss is nan in epoch 1", "reused_from": None}
+        {
+            "trial": 1,
+            "kind": "diverged",
+            "message": "DivergenceError: loss is nan in epoch 1",
+            "reused_from": None,
+        }
     ]
     assert len(data["best"][0]["stages"]) == 5
 
@@ -111,7 +121,9 @@ def unfinished(path: Path, *records: Ask | Outcome) -> Log:
 
 
 def test_a_search_with_nothing_done_has_a_state_and_nothing_else(tmp_path: Path) -> None:
-    log = unfinished(tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7))
+    log = unfinished(
+        tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7)
+    )
     text = overview.text(log)
     assert "stopped, 0 of 3 trials done, 1 unfinished" in text
     assert text.endswith(f"Go on with: mnas resume {tmp_path / 'run'}")
@@ -121,7 +133,9 @@ def test_a_search_with_nothing_done_has_a_state_and_nothing_else(tmp_path: Path)
 
 def test_a_search_of_failures_alone_is_shown(tmp_path: Path) -> None:
     failed = Outcome(trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why"))
-    log = unfinished(tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7), failed)
+    log = unfinished(
+        tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7), failed
+    )
     assert "Failures: raised 1\n  trial 0: raised: why" in overview.text(log)
 
 
@@ -144,11 +158,17 @@ def test_the_plot_is_a_picture(log: Log, tmp_path: Path, ending: str) -> None:
 
 
 def test_what_a_child_said_cannot_steer_the_terminal(tmp_path: Path) -> None:
-    failed = Outcome(trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why\n\x1b[2Jnot"))
-    log = unfinished(tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7), failed)
+    failed = Outcome(
+        trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why\n\x1b[2Jnot")
+    )
+    log = unfinished(
+        tmp_path / "run", Ask(trial=0, genotype=(0,) * 30, digest="d", macs=5, params=7), failed
+    )
     assert r"trial 0: raised: why\n\x1b[2Jnot" in overview.text(log)
 
 
 def test_a_picture_of_an_unknown_kind_is_refused(log: Log, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"plot: '.*x.foo'; takes a file ending in .png, .svg or .pdf"):
+    with pytest.raises(
+        InputError, match=r"plot: '.*x.foo'; takes a file ending in .png, .svg or .pdf"
+    ):
         plots.plot(log, tmp_path / "x.foo")

@@ -42,7 +42,9 @@ tables = st.fixed_dictionaries(
 
 
 @given(tables)
-def test_every_trial_has_the_reward_that_a_fresh_computation_gives(log: Log, table: dict[str, Any]) -> None:
+def test_every_trial_has_the_reward_that_a_fresh_computation_gives(
+    log: Log, table: dict[str, Any]
+) -> None:
     other = rerank.under(log, table)
     fresh = Reward(**table)
     assert other.reward == fresh
@@ -97,11 +99,20 @@ def test_what_is_said_is_laid_over_the_runs_own(spec: str, reward: Reward) -> No
         ("target", "takes target=VALUE, once"),
         ("target=3M,target=4M", "takes target=VALUE, once"),
         ("target=much", "--rerank target: 'much'; takes a number, as 300M, 2.5G or -0.07"),
-        ("kind=hart", "--rerank kind hart: unknown (did you mean hard?); it takes power, hard, absolute"),
+        (
+            "kind=hart",
+            "--rerank kind hart: unknown (did you mean hard?); it takes power, hard, absolute",
+        ),
         ("w=-1,alpha=0", "w is alpha and beta both"),
         ("cost=params", "another cost takes its target too"),
-        ("target=10", "--rerank: reward.target: 10 macs is below the smallest network of the space"),
-        ("target=1e300,w=-10", "--rerank: reward.target: 1e+300; takes a number of macs above 0, to 1e18"),
+        (
+            "target=10",
+            "--rerank: reward.target: 10 macs is below the smallest network of the space",
+        ),
+        (
+            "target=1e300,w=-10",
+            "--rerank: reward.target: 1e+300; takes a number of macs above 0, to 1e18",
+        ),
         ("w=0.1", "--rerank: reward.alpha: 0.1; takes -10 to 0: cost must not be rewarded"),
         ("cost=latency,target=9", "--rerank: reward.cost: 'latency'; takes macs or params"),
     ],
@@ -120,4 +131,6 @@ def test_the_text_says_the_new_best_the_order_and_how_much_is_near_the_target(lo
     assert "The order of the 29 networks held with Spearman 1.00" in same
     other = rerank.under(log, {"target": 2e6, "beta": -5.0})
     near = sum(abs(ask.macs / 2e6 - 1) <= 0.1 for ask in log.asks.values())
-    assert f"Within 10% of the target are {near} of the 30 networks tried" in reranking.text(log, other)
+    assert f"Within 10% of the target are {near} of the 30 networks tried" in reranking.text(
+        log, other
+    )

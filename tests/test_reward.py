@@ -20,7 +20,9 @@ def test_a_reward_by_hand() -> None:
 
 
 @given(accuracies, ratios)
-def test_the_hard_constraint_leaves_accuracy_alone_up_to_the_target(accuracy: float, ratio: float) -> None:
+def test_the_hard_constraint_leaves_accuracy_alone_up_to_the_target(
+    accuracy: float, ratio: float
+) -> None:
     value = power(accuracy, ratio, alpha=0, beta=-1)
     assert value == pytest.approx(accuracy if ratio <= 1 else accuracy / ratio)
 
@@ -31,7 +33,9 @@ def test_the_absolute_reward_is_highest_at_the_target(accuracy: float, ratio: fl
 
 
 @given(accuracies, accuracies, ratios)
-def test_more_accuracy_at_the_same_cost_is_never_worth_less(one: float, other: float, ratio: float) -> None:
+def test_more_accuracy_at_the_same_cost_is_never_worth_less(
+    one: float, other: float, ratio: float
+) -> None:
     low, high = sorted((one, other))
     assert power(low, ratio) <= power(high, ratio)
     assert absolute(low, ratio) <= absolute(high, ratio)
@@ -66,6 +70,10 @@ def test_failing_is_never_worth_more_than_training(ratio: float) -> None:
 
 @given(accuracies, ratios)
 def test_the_accuracy_that_a_reward_takes_earns_it(accuracy: float, ratio: float) -> None:
-    for reward in (Reward(target=1e6), Reward(target=1e6, alpha=0.0, beta=-1.0), Reward(target=1e6, kind="absolute")):
+    for reward in (
+        Reward(target=1e6),
+        Reward(target=1e6, alpha=0.0, beta=-1.0),
+        Reward(target=1e6, kind="absolute"),
+    ):
         cost = Cost(macs=max(1, round(ratio * 1e6)), params=1, activations=1)
         assert reward.accuracy(reward(accuracy, cost), cost) == pytest.approx(accuracy)

@@ -59,7 +59,9 @@ def test_a_child_that_fails_is_a_result_of_that_name_and_the_others_go_on(
     assert all(accuracy > 0 and kind is None for accuracy, kind in results.values())
 
 
-@pytest.mark.parametrize(("how", "kind"), [("exit", "raised"), ("nan", "diverged"), ("machine", "machine")])
+@pytest.mark.parametrize(
+    ("how", "kind"), [("exit", "raised"), ("nan", "diverged"), ("machine", "machine")]
+)
 def test_odd_ends_are_results_too(start: Start, tmp_path: Path, how: str, kind: str) -> None:
     results = run(start(Faulty(how=how, marks=str(tmp_path / "marks"))), 3)
     assert results.pop(1) == (0.0, kind)
@@ -88,7 +90,9 @@ def test_the_time_limit_does_not_count_what_comes_before_the_first_job(start: St
     assert all(kind is None for _, kind in results.values())
 
 
-def test_an_evaluation_that_finds_its_input_bad_ends_the_run_with_its_own_line(start: Start) -> None:
+def test_an_evaluation_that_finds_its_input_bad_ends_the_run_with_its_own_line(
+    start: Start,
+) -> None:
     runner = start(Unprepared(how="bad-input"))
     runner.submit(jobs(1)[0])
     with pytest.raises(InputError, match=r"^(node .*: )?path: no such data$"):

@@ -42,7 +42,9 @@ def test_each_trial_is_a_step_of_each_scalar(tmp_path: Path) -> None:
     found = steps(log.run)
     tags = {"reward", "reward/best_so_far", "accuracy", "macs", "lag", "entropy"}
     assert sorted(found, key=lambda each: each[:2]) == sorted(set(found), key=lambda each: each[:2])
-    assert {(tag, step) for tag, step, _ in found} == {(tag, step) for tag in tags for step in range(20)}
+    assert {(tag, step) for tag, step, _ in found} == {
+        (tag, step) for tag in tags for step in range(20)
+    }
     values = {(tag, step): value for tag, step, value in found}
     for trial, outcome in log.outcomes.items():
         assert values["reward", trial] == pytest.approx(outcome.reward)
@@ -79,7 +81,13 @@ def test_a_space_without_a_decision_has_no_entropy(tmp_path: Path) -> None:
         journal.append(replace(ASK, genotype=()))
         journal.append(OUTCOME)
         scalars(journal.log)
-    assert {tag for tag, _, _ in steps(tmp_path)} == {"reward", "reward/best_so_far", "accuracy", "macs", "lag"}
+    assert {tag for tag, _, _ in steps(tmp_path)} == {
+        "reward",
+        "reward/best_so_far",
+        "accuracy",
+        "macs",
+        "lag",
+    }
 
 
 def test_a_strangers_link_is_not_written_through(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def test_phi_doubles_the_multiply_adds_each_time_within_rounding(phi: int) -> No
 
 
 def test_the_table_scales_the_resolution_of_small_images_in_proportion() -> None:
-    assert [scale(tiny().template, EFFICIENTNET[name]).resolution for name in ("b0", "b1", "b7")] == [28, 30, 75]
+    assert [
+        scale(tiny().template, EFFICIENTNET[name]).resolution for name in ("b0", "b1", "b7")
+    ] == [28, 30, 75]
 
 
 def test_dropout_is_the_tables_or_the_baselines_own() -> None:

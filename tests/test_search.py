@@ -63,7 +63,9 @@ def test_the_journal_holds_cost_and_reward_of_what_its_genotypes_decode_to(finis
         assert finished.outcomes[trial].reward == reward(finished.outcomes[trial].accuracy, price)
 
 
-def test_worker_processes_that_end_in_any_order_give_the_same_search(finished: Log, tmp_path: Path) -> None:
+def test_worker_processes_that_end_in_any_order_give_the_same_search(
+    finished: Log, tmp_path: Path
+) -> None:
     tables = {"runner": {"workers": 2}, "proxy": {"sleep": 0.05}}
     log = search(config(**tables), tmp_path / "run")
     assert told(log) == told(finished)
@@ -74,7 +76,9 @@ def test_another_seed_is_another_search(finished: Log, tmp_path: Path) -> None:
     assert told(search(config(search={"seed": 4}), tmp_path / "run")) != told(finished)
 
 
-def test_a_journal_cut_at_any_byte_goes_on_to_the_same_search(finished: Log, tmp_path: Path) -> None:
+def test_a_journal_cut_at_any_byte_goes_on_to_the_same_search(
+    finished: Log, tmp_path: Path
+) -> None:
     whole = (finished.run / "journal.jsonl").read_bytes()
     header = whole.index(b"\n") + 1
     cuts = [*random.Random(0).sample(range(header, len(whole)), 58), header, len(whole) - 1]
@@ -82,7 +86,9 @@ def test_a_journal_cut_at_any_byte_goes_on_to_the_same_search(finished: Log, tmp
         run = tmp_path / str(cut)
         run.mkdir()
         (run / "journal.jsonl").write_bytes(whole[:cut])
-        assert told(resume(run, trusted=True)) == told(finished), f"cut at byte {cut} of {len(whole)}"
+        assert told(resume(run, trusted=True)) == told(finished), (
+            f"cut at byte {cut} of {len(whole)}"
+        )
         assert told(read(run)) == told(finished)
 
 
@@ -112,23 +118,35 @@ def test_a_journal_of_another_search_is_not_gone_on_with(finished: Log, tmp_path
     header["config_digest"] = Config(header["config"]).digest
     lines[0] = json.dumps(header) + "\n"
     (run / "journal.jsonl").write_text("".join(lines[:20]))
-    with pytest.raises(InputError, match="replayed, the search asks another trial 0 than the journal has"):
+    with pytest.raises(
+        InputError, match="replayed, the search asks another trial 0 than the journal has"
+    ):
         resume(run, trusted=True)
 
 
-def test_a_network_that_is_built_otherwise_today_is_not_gone_on_with(finished: Log, tmp_path: Path) -> None:
+def test_a_network_that_is_built_otherwise_today_is_not_gone_on_with(
+    finished: Log, tmp_path: Path
+) -> None:
     lines = (finished.run / "journal.jsonl").read_text().splitlines(keepends=True)[:20]
     last = max(i for i, line in enumerate(lines) if '"event":"ask"' in line)
     lines[last] = re.sub(r'"digest":"\w+"', '"digest":"0123456789abcdef"', lines[last])
     (tmp_path / "journal.jsonl").write_text("".join(lines))
     for _ in range(2):
-        with pytest.raises(InputError, match=r"replayed, the search builds another network for trial .* \(mnas 0"):
+        with pytest.raises(
+            InputError, match=r"replayed, the search builds another network for trial .* \(mnas 0"
+        ):
             resume(tmp_path, trusted=True)
-    assert (tmp_path / "journal.jsonl").read_text() == "".join(lines)  # a resume that fails writes nothing
+    assert (tmp_path / "journal.jsonl").read_text() == "".join(
+        lines
+    )  # a resume that fails writes nothing
 
 
 # A space of three networks: every search in it is full of duplicates.
-FEW = {"space": {"name": "tests.test_search:few"}, "controller": {"name": "ppo-mnasnet"}, "reward": {"target": 5e6}}
+FEW = {
+    "space": {"name": "tests.test_search:few"},
+    "controller": {"name": "ppo-mnasnet"},
+    "reward": {"target": 5e6},
+}
 
 
 def few() -> Any:
@@ -164,7 +182,9 @@ def test_duplicates_are_the_same_ones_on_two_workers_and_after_a_cut(tmp_path: P
     (tmp_path / "cut" / "journal.jsonl").write_bytes(whole[: len(whole) * 3 // 4])
     cut = resume(tmp_path / "cut", trusted=True)
     for log in (two, cut):
-        assert [log.outcomes[t].reused_from for t in range(12)] == [one.outcomes[t].reused_from for t in range(12)]
+        assert [log.outcomes[t].reused_from for t in range(12)] == [
+            one.outcomes[t].reused_from for t in range(12)
+        ]
         assert told(log) == told(one)
 
 
@@ -179,7 +199,12 @@ def test_an_architectures_failure_is_told_as_reward_zero_at_once(tmp_path: Path,
 
 
 def test_a_machines_failure_is_tried_again_and_teaches_nothing(tmp_path: Path) -> None:
-    faulty = {"name": "tests.stand_in:Faulty", "how": "worker-died", "marks": str(tmp_path / "marks"), "times": 2}
+    faulty = {
+        "name": "tests.stand_in:Faulty",
+        "how": "worker-died",
+        "marks": str(tmp_path / "marks"),
+        "times": 2,
+    }
     log = search(config(trials=6, proxy=faulty, runner={"workers": 2}), tmp_path / "run")
     assert [(r.trial, r.failure.kind) for r in log.retries] == [(1, "worker-died")] * 2
     faultless = search(config(trials=6), tmp_path / "other")
@@ -187,7 +212,11 @@ def test_a_machines_failure_is_tried_again_and_teaches_nothing(tmp_path: Path) -
 
 
 def test_a_machines_failure_counts_after_its_last_retry(tmp_path: Path) -> None:
-    faulty = {"name": "tests.stand_in:Faulty", "how": "worker-died", "marks": str(tmp_path / "marks")}
+    faulty = {
+        "name": "tests.stand_in:Faulty",
+        "how": "worker-died",
+        "marks": str(tmp_path / "marks"),
+    }
     tables = {"proxy": faulty, "runner": {"workers": 1}, "search": {"retries": 1}}
     log = search(config(trials=3, **tables), tmp_path / "run")
     failure = log.outcomes[1].failure
@@ -202,11 +231,18 @@ def test_bad_input_found_on_the_way_ends_the_search_and_teaches_nothing(tmp_path
         with pytest.raises(InputError, match=r"^path: cat.jpg is no picture$"):
             search(config(trials=6, proxy=faulty, runner={"workers": workers}), run)
         assert 1 not in read(run).outcomes
-        assert told(resume(run, trusted=True)) == told(search(config(trials=6), tmp_path / f"other{workers}"))
+        assert told(resume(run, trusted=True)) == told(
+            search(config(trials=6), tmp_path / f"other{workers}")
+        )
 
 
 def test_a_disk_that_fails_is_the_machines_fault(tmp_path: Path) -> None:
-    faulty = {"name": "tests.stand_in:Faulty", "how": "machine", "marks": str(tmp_path / "marks"), "times": 2}
+    faulty = {
+        "name": "tests.stand_in:Faulty",
+        "how": "machine",
+        "marks": str(tmp_path / "marks"),
+        "times": 2,
+    }
     log = search(config(trials=6, proxy=faulty), tmp_path / "run")
     assert [(r.trial, r.failure.kind) for r in log.retries] == [(1, "machine")] * 2
     assert told(log) == told(search(config(trials=6), tmp_path / "other"))
@@ -229,7 +265,9 @@ def test_a_controllers_numpy_integers_are_integers(tmp_path: Path) -> None:
     strange = {"name": "tests.test_search:Strange"}
     log = search(config(trials=2, controller={**strange, "good": True}), tmp_path / "run")
     assert log.asks[0].genotype == (0,) * 30
-    with pytest.raises(InputError, match=r"controller.name: asked \['three'\]; takes a genotype, integers"):
+    with pytest.raises(
+        InputError, match=r"controller.name: asked \['three'\]; takes a genotype, integers"
+    ):
         search(config(trials=2, controller={**strange, "good": False}), tmp_path / "other")
 
 
@@ -258,7 +296,9 @@ SMALL = [
 
 def mnas(*arguments: str | Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "mnas", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def group(parent: int) -> list[int]:
@@ -280,7 +320,9 @@ def outcomes(run: Path) -> int:
     return path.read_bytes().count(b'"event":"outcome"') if path.exists() else 0
 
 
-def test_real_training_is_the_same_in_process_on_two_workers_on_ray_and_through_a_kill(tmp_path: Path) -> None:
+def test_real_training_is_the_same_in_process_on_two_workers_on_ray_and_through_a_kill(
+    tmp_path: Path,
+) -> None:
     logs = {}
     for runner in ("workers=0", "workers=2", "name=ray"):
         run = tmp_path / runner
@@ -291,7 +333,9 @@ def test_real_training_is_the_same_in_process_on_two_workers_on_ray_and_through_
     killed = tmp_path / "killed"
     victim = mnas("search", "quickstart", "--run", killed, *SMALL)
     wait_for(lambda: outcomes(killed) >= 1)
-    time.sleep(random.random())  # anywhere in a child: five are left, two at a time, of a second and more
+    time.sleep(
+        random.random()
+    )  # anywhere in a child: five are left, two at a time, of a second and more
     workers_left = group(victim.pid)
     victim.kill()
     victim.communicate()
@@ -305,7 +349,9 @@ def test_real_training_is_the_same_in_process_on_two_workers_on_ray_and_through_
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_in_seconds_says_how_to_go_on_and_leaves_no_process(tmp_path: Path, how: signal.Signals) -> None:
+def test_ctrl_c_stops_in_seconds_says_how_to_go_on_and_leaves_no_process(
+    tmp_path: Path, how: signal.Signals
+) -> None:
     run = tmp_path / "run"
     running = mnas("search", "quickstart", "--run", run)
     wait_for(lambda: outcomes(run) >= 1)
@@ -326,13 +372,17 @@ def test_ctrl_c_stops_in_seconds_says_how_to_go_on_and_leaves_no_process(tmp_pat
 def test_a_run_directory_may_not_name_a_cluster_whose_answers_would_be_code() -> None:
     strange = config(runner={"name": "ray", "workers": 1, "address": "ray://evil:10001"})
     assert strange.names_outside_code
-    with pytest.raises(InputError, match=r"runner.address: ray://evil:10001 is a cluster .* say --trust"):
+    with pytest.raises(
+        InputError, match=r"runner.address: ray://evil:10001 is a cluster .* say --trust"
+    ):
         Config(strange.tables, trusted=False).runner(Arithmetic(), Path("unused"))
 
 
 def test_a_run_directory_may_not_name_code_outside_mnas(finished: Log, tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_bytes((finished.run / "journal.jsonl").read_bytes()[:-10])
-    with pytest.raises(InputError, match=r"proxy.name: tests.stand_in:Arithmetic is code outside mnas"):
+    with pytest.raises(
+        InputError, match=r"proxy.name: tests.stand_in:Arithmetic is code outside mnas"
+    ):
         resume(tmp_path)
 
 
@@ -360,7 +410,9 @@ def test_every_controller_goes_on_to_the_same_search_wherever_it_was_cut(
         assert told(resume(run, trusted=True)) == told(uncut)
 
 
-@pytest.mark.parametrize("name", [*sorted(CONTROLLER_TABLES.keys() - {"ppo-mnasnet"}), "ppo", "exhaustive"])
+@pytest.mark.parametrize(
+    "name", [*sorted(CONTROLLER_TABLES.keys() - {"ppo-mnasnet"}), "ppo", "exhaustive"]
+)
 def test_a_search_ends_when_nothing_is_left_to_try(name: str, tmp_path: Path) -> None:
     tables = {"space": {"name": "tests.stand_in:few"}, "reward": {"target": 5_000_000}}
     controller = {"name": name, **CONTROLLER_TABLES.get(name, {})}

@@ -48,12 +48,17 @@ def test_the_best_of_an_earlier_run_are_tried_first_and_once(earlier: Log, tmp_p
 
 
 @pytest.mark.parametrize("name", ["random", "evolution", "ppo", "ppo-mnasnet", "bayesian"])
-def test_every_controller_takes_seeds_and_goes_on_when_what_they_came_from_is_gone(name: str, tmp_path: Path) -> None:
+def test_every_controller_takes_seeds_and_goes_on_when_what_they_came_from_is_gone(
+    name: str, tmp_path: Path
+) -> None:
     space = tiny()
     seeds = [[0] * len(space.decisions), [1] * len(space.decisions)]
     spec = tmp_path / "spec.json"
     export.write(spec, export.spec(space.decode(tuple(seeds[0])), "seed"))
-    tables = {"search": {"init": [str(spec), seeds[1]]}, "controller": {"name": name, **SMALL.get(name, {})}}
+    tables = {
+        "search": {"init": [str(spec), seeds[1]]},
+        "controller": {"name": name, **SMALL.get(name, {})},
+    }
     log = search(config(**tables), tmp_path / "run")
     assert [list(log.asks[trial].genotype) for trial in (0, 1)] == seeds
     spec.unlink()
@@ -68,7 +73,11 @@ def test_every_controller_takes_seeds_and_goes_on_when_what_they_came_from_is_go
     ("init", "space", "says"),
     [
         (["efficientnet-b9"], "mnasnet", "search.init: efficientnet-b9: unknown"),
-        (["efficientnet-b0"], "mnasnet-tiny", "search.init: efficientnet-b0: stem_channels: 32 is outside the space"),
+        (
+            ["efficientnet-b0"],
+            "mnasnet-tiny",
+            "search.init: efficientnet-b0: stem_channels: 32 is outside the space",
+        ),
         ([[0, 1]], "mnasnet", "search.init: genotype: 2 numbers; this space asks 42 decisions"),
         (3, "mnasnet", "search.init: 3; takes"),
     ],

@@ -60,7 +60,9 @@ def test_the_highest_class_says_how_many_there_are(shards: Path) -> None:
     assert open_data("webdataset", str(shards), 8).classes == 3
 
 
-def test_published_validation_shards_are_the_test_part_where_there_is_no_other(shards: Path) -> None:
+def test_published_validation_shards_are_the_test_part_where_there_is_no_other(
+    shards: Path,
+) -> None:
     data = open_data("webdataset", str(shards), 8)
     assert data.read("test").batch(np.arange(1))[1].tolist() == [1]
     write(shards / "test" / "0.tar", {"a.jpg": jpeg(0), "a.cls": b"2"})
@@ -77,7 +79,9 @@ def test_published_validation_shards_are_the_test_part_where_there_is_no_other(s
         ("a/train-0.tar", ".snapshot/train-0.tar"),
     ],
 )
-def test_a_tar_is_of_one_part_and_its_path_says_which(tmp_path: Path, train: str, other: str) -> None:
+def test_a_tar_is_of_one_part_and_its_path_says_which(
+    tmp_path: Path, train: str, other: str
+) -> None:
     write(tmp_path / train, {"a.jpg": jpeg(0), "a.cls": b"0"})
     write(tmp_path / other, {"b.jpg": jpeg(0), "b.cls": b"5"})
     assert open_data("webdataset", str(tmp_path), 8).read("train").labels.tolist() == [0]
@@ -115,17 +119,25 @@ def test_shards_without_pictures_are_named(tmp_path: Path) -> None:
         open_data("webdataset", str(tmp_path), 8).read("train")
 
 
-@pytest.mark.parametrize("cls", [None, b"", b"cat", b"-1", b"\xff", b"10" * 20, b"1" + b" " * 31 + b"2"])
+@pytest.mark.parametrize(
+    "cls", [None, b"", b"cat", b"-1", b"\xff", b"10" * 20, b"1" + b" " * 31 + b"2"]
+)
 def test_a_picture_without_a_class_is_named(tmp_path: Path, cls: bytes | None) -> None:
-    write(tmp_path / "train-0.tar", {"a/b.jpg": jpeg(0)} | ({} if cls is None else {"a/b.cls": cls}))
-    with pytest.raises(InputError, match=r"train-0\.tar: a/b\.cls: .*; takes a class, a number from 0"):
+    write(
+        tmp_path / "train-0.tar", {"a/b.jpg": jpeg(0)} | ({} if cls is None else {"a/b.cls": cls})
+    )
+    with pytest.raises(
+        InputError, match=r"train-0\.tar: a/b\.cls: .*; takes a class, a number from 0"
+    ):
         open_data("webdataset", str(tmp_path), 8).read("train")
 
 
 @pytest.mark.parametrize("more", [{"a.png": b""}, {"a.JPEG": b""}])
 def test_two_pictures_of_one_name_are_refused(tmp_path: Path, more: dict[str, bytes]) -> None:
     write(tmp_path / "train-0.tar", {"a.jpg": jpeg(0), "a.cls": b"0"} | more)
-    with pytest.raises(InputError, match=r"train-0\.tar: a has 2 pictures; takes one beside a\.cls"):
+    with pytest.raises(
+        InputError, match=r"train-0\.tar: a has 2 pictures; takes one beside a\.cls"
+    ):
         open_data("webdataset", str(tmp_path), 8).read("train")
 
 
@@ -163,7 +175,9 @@ def hostile(size: bytes | None = None, pax: dict[str, str] | None = None) -> byt
 )
 def test_a_hostile_header_is_one_line_and_no_endless_loop(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "train-0.tar").write_bytes(content)
-    with pytest.raises(InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"):
+    with pytest.raises(
+        InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"
+    ):
         open_data("webdataset", str(tmp_path), 8).read("train")
 
 
@@ -175,7 +189,9 @@ def test_a_pipe_is_no_shard(tmp_path: Path) -> None:
 
 def test_a_shard_that_is_compressed_is_named(tmp_path: Path) -> None:
     write(tmp_path / "train-0.tar", {"a.jpg": jpeg(0), "a.cls": b"0"}, "w:gz")
-    with pytest.raises(InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"):
+    with pytest.raises(
+        InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"
+    ):
         open_data("webdataset", str(tmp_path), 8).read("train")
 
 
@@ -184,7 +200,9 @@ def test_a_shard_that_is_cut_short_is_named_wherever_it_was_cut(tmp_path: Path, 
     path = tmp_path / "train-0.tar"
     write(path, {"a.cls": b"0", "a.jpg": jpeg(0)})
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"):
+    with pytest.raises(
+        InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"
+    ):
         open_data("webdataset", str(tmp_path), 8).read("train")
 
 
@@ -194,12 +212,16 @@ def test_a_shard_with_a_damaged_header_inside_is_named(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[content.index(b"b.cls")] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"):
+    with pytest.raises(
+        InputError, match=r"train-0\.tar is no tar, compressed, cut short or damaged"
+    ):
         open_data("webdataset", str(tmp_path), 8).read("train")
 
 
 def test_a_member_that_is_no_picture_is_named_when_it_is_read(tmp_path: Path) -> None:
     write(tmp_path / "train-0.tar", {"a.jpg": b"not really", "a.cls": b"0"})
     images = open_data("webdataset", str(tmp_path), 8).read("train")
-    with pytest.raises(InputError, match=r"train-0\.tar, at byte 512, is no picture that can be read"):
+    with pytest.raises(
+        InputError, match=r"train-0\.tar, at byte 512, is no picture that can be read"
+    ):
         images.batch(np.arange(1))

@@ -14,7 +14,9 @@ from runners.sharing import Shared
         [],
     ],
 )
-def test_arrays_arrive_as_they_were_aligned_and_read_only(arrays: list[np.ndarray[tuple[int, ...], np.dtype]]) -> None:
+def test_arrays_arrive_as_they_were_aligned_and_read_only(
+    arrays: list[np.ndarray[tuple[int, ...], np.dtype]],
+) -> None:
     shared = Shared({"arrays": arrays})
     taken = shared.take()["arrays"]
     for array, made in zip(taken, arrays, strict=True):

@@ -54,10 +54,14 @@ def test_one_repeat_less_of_one_is_one() -> None:
     assert repeat_choices(1) == (1, 1, 2)
 
 
-@pytest.mark.parametrize("name", ["mobilenet-v2", "mnasnet-a1", "mnasnet-b1", "efficientnet-b0", "efficientnet-lite0"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet-v2", "mnasnet-a1", "mnasnet-b1", "efficientnet-b0", "efficientnet-lite0"]
+)
 def test_published_networks_lie_inside_and_decode_back(name: str) -> None:
     known = ZOO[name]
-    space = imagenet(activation=known.activation, drop_connect=known.drop_connect, bn_eps=known.bn_eps)
+    space = imagenet(
+        activation=known.activation, drop_connect=known.drop_connect, bn_eps=known.bn_eps
+    )
     back = space.decode(space.encode(known))
     assert replace(back, se_activation=known.se_activation).digest == known.digest
 
@@ -85,7 +89,11 @@ def test_genotypes_one_answer_apart_share_a_digest_just_where_encode_makes_them_
 def test_blocks_moved_over_a_stage_boundary_that_changes_nothing_are_the_same_network() -> None:
     space = small()
     wide, short = (
-        {f"stage{s}.{f}": v for s, r in ((1, a), (2, b)) for f, v in (("channels", 16), ("repeats", r))}
+        {
+            f"stage{s}.{f}": v
+            for s, r in ((1, a), (2, b))
+            for f, v in (("channels", 16), ("repeats", r))
+        }
         for a, b in ((1, 2), (2, 1))
     )
     genotypes = [
@@ -98,7 +106,9 @@ def test_blocks_moved_over_a_stage_boundary_that_changes_nothing_are_the_same_ne
 
 
 @given(genotypes())
-def test_every_choice_is_in_the_architecture_it_decodes_to(case: tuple[Space, tuple[int, ...]]) -> None:
+def test_every_choice_is_in_the_architecture_it_decodes_to(
+    case: tuple[Space, tuple[int, ...]],
+) -> None:
     space, genotype = case
     stages = space.decode(genotype).stages
     for decision, index in zip(space.decisions, genotype, strict=True):
@@ -123,10 +133,17 @@ def test_a_space_reads_back_from_its_json(name: str) -> None:
         (4, "stride", 2, "stage 5.stride: 2 is outside the space; it takes 1"),
         (5, "repeats", 6, "stage 6.repeats: 6 is outside the space; it takes 2, 3, 4"),
         (6, "se_ratio", 0.5, "stage 7.se_ratio: 0.5 is outside the space; it takes 0.0, 0.25"),
-        (1, "expansion", 4, "stage 2.op: mbconv4 is outside the space; it takes conv, sepconv, mbconv3, mbconv6"),
+        (
+            1,
+            "expansion",
+            4,
+            "stage 2.op: mbconv4 is outside the space; it takes conv, sepconv, mbconv3, mbconv6",
+        ),
     ],
 )
-def test_encode_names_the_stage_and_field_that_is_outside(stage: int, field: str, value: object, says: str) -> None:
+def test_encode_names_the_stage_and_field_that_is_outside(
+    stage: int, field: str, value: object, says: str
+) -> None:
     known = ZOO["efficientnet-b0"]
     stages = list(known.stages)
     stages[stage] = replace(stages[stage], **{field: value})
@@ -156,8 +173,14 @@ def test_decode_refuses_what_is_no_genotype(genotype: tuple[int, ...], says: str
     ("change", "says"),
     [
         ({"decisions": 3}, "takes an object with template and decisions"),
-        ({"decisions": [{"stage": 1}]}, r"decisions\[0\]: takes an object with stage, field and choices"),
-        ({"decisions": [{"stage": 9, "field": "op", "choices": ["conv"]}]}, "stage: 9; takes 1 to 5"),
+        (
+            {"decisions": [{"stage": 1}]},
+            r"decisions\[0\]: takes an object with stage, field and choices",
+        ),
+        (
+            {"decisions": [{"stage": 9, "field": "op", "choices": ["conv"]}]},
+            "stage: 9; takes 1 to 5",
+        ),
         ({"decisions": [{"stage": 1, "field": "kernal", "choices": [3]}]}, "did you mean kernel"),
         ({"decisions": [{"stage": 1, "field": "kernel", "choices": []}]}, "at least one choice"),
         ({"template": None}, "architecture: NoneType found"),
@@ -176,12 +199,16 @@ def test_pricing_agrees_with_the_arithmetic_in_whatever_order_it_meets_genotypes
     others = [tuple(data.draw(st.integers(0, size - 1)) for size in space.sizes) for _ in range(3)]
     pricing = Pricing(space)
     for batch in (others, [genotype], [*others, genotype]):
-        assert [tuple(row) for row in pricing(batch).tolist()] == [cost(space.decode(each)) for each in batch]
+        assert [tuple(row) for row in pricing(batch).tolist()] == [
+            cost(space.decode(each)) for each in batch
+        ]
 
 
 def test_efficientnet_b0_is_a_point_of_accel_nasbench() -> None:
     space = accel_nasbench()
-    assert space.decode(space.encode(ZOO["efficientnet-b0"])).digest == ZOO["efficientnet-b0"].digest
+    assert (
+        space.decode(space.encode(ZOO["efficientnet-b0"])).digest == ZOO["efficientnet-b0"].digest
+    )
 
 
 def test_layers_that_change_nothing_are_none_so_macros_networks_are_3969() -> None:
@@ -193,7 +220,9 @@ def test_layers_that_change_nothing_are_none_so_macros_networks_are_3969() -> No
 @pytest.mark.parametrize("width", [0.1, 0.5, 1.5])
 def test_a_narrower_small_space_asks_the_same_and_costs_less(width: float) -> None:
     whole, narrow = small(), small(width=width)
-    assert [(d.name, len(d.choices)) for d in narrow.decisions] == [(d.name, len(d.choices)) for d in whole.decisions]
+    assert [(d.name, len(d.choices)) for d in narrow.decisions] == [
+        (d.name, len(d.choices)) for d in whole.decisions
+    ]
     assert (cost(narrow.template).macs < cost(whole.template).macs) == (width < 1)
     assert min(stage.channels for stage in narrow.template.stages) >= 16
     assert small(width=1.0) == whole

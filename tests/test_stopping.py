@@ -48,7 +48,9 @@ FIRST = [0.2 + 0.01 * place for place in range(LEAST)]
 CURVES = [(first, 1.5 * first) for first in FIRST]
 
 
-def test_where_the_curves_lie_on_a_line_the_threshold_is_the_accuracy_that_leads_to_the_bar() -> None:
+def test_where_the_curves_lie_on_a_line_the_threshold_is_the_accuracy_that_leads_to_the_bar() -> (
+    None
+):
     forecast = taught(0.5, CURVES).forecast(CHEAP)
     assert forecast.thresholds == pytest.approx((FIRST[LEAST // 2],), abs=1e-6)
     assert forecast.final((0.22,)) == pytest.approx(0.33)
@@ -75,7 +77,11 @@ def test_where_an_epoch_says_nothing_the_cost_alone_ends_a_child() -> None:
 
 def test_no_child_is_ended_before_so_many_have_finished_nor_after_its_last_epoch() -> None:
     failed = Outcome(trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why"))
-    for other in (failed, replace(outcome(0, 0.1, 0.2), reused_from=0), replace(outcome(0, 0.1), stopped_early=True)):
+    for other in (
+        failed,
+        replace(outcome(0, 0.1, 0.2), reused_from=0),
+        replace(outcome(0, 0.1), stopped_early=True),
+    ):
         stopping = taught(0.5, CURVES[1:])
         stopping.tell(other)
         assert stopping.forecast(CHEAP) == Forecast()
@@ -90,7 +96,12 @@ def test_children_without_epochs_are_never_ended() -> None:
 share = st.floats(0, 1)
 curves = st.lists(st.tuples(share, share, share), min_size=LEAST, max_size=25)
 rewards = st.sampled_from(
-    [REWARD, Reward(target=1e6), Reward(target=3e6, alpha=-10.0), Reward(target=1e6, kind="absolute", beta=-1.0)]
+    [
+        REWARD,
+        Reward(target=1e6),
+        Reward(target=3e6, alpha=-10.0),
+        Reward(target=1e6, kind="absolute", beta=-1.0),
+    ]
 )
 costs = st.integers(1, 10**9).map(lambda macs: Cost(macs, 1, 0))
 
@@ -115,13 +126,17 @@ def test_what_is_told_of_an_ended_child_is_a_share_and_never_the_best(
 def test_who_asks_for_more_ends_no_child_later(
     curves: list[tuple[float, ...]], one: float, other: float, reward: Reward, cost: Cost
 ) -> None:
-    low, high = (taught(each, curves, reward).forecast(cost).thresholds for each in sorted((one, other)))
+    low, high = (
+        taught(each, curves, reward).forecast(cost).thresholds for each in sorted((one, other))
+    )
     assert all(a <= b for a, b in zip(low, high, strict=False))
 
 
 def learners(share: float = 0.5, trials: int = 50, **tables: dict[str, Any]) -> Config:
     return config(
-        trials=trials, search={"stop_below": share}, **({"proxy": {"name": "tests.stand_in:Learner"}} | tables)
+        trials=trials,
+        search={"stop_below": share},
+        **({"proxy": {"name": "tests.stand_in:Learner"}} | tables),
     )
 
 
@@ -148,7 +163,9 @@ def test_hopeless_children_are_ended_after_the_first_have_finished(stopped: Log)
         assert (each.accuracy == each.curve[-1]) != each.stopped_early
 
 
-def test_it_stays_one_search_on_two_workers_and_wherever_it_was_cut(stopped: Log, tmp_path: Path) -> None:
+def test_it_stays_one_search_on_two_workers_and_wherever_it_was_cut(
+    stopped: Log, tmp_path: Path
+) -> None:
     sleepy = {"name": "tests.stand_in:Learner", "sleep": 0.02}
     runs = [search(learners(runner={"workers": 2}, proxy=sleepy), tmp_path / "two")]
     whole = (stopped.run / "journal.jsonl").read_bytes()
@@ -164,7 +181,9 @@ def test_it_stays_one_search_on_two_workers_and_wherever_it_was_cut(stopped: Log
 
 def test_an_evaluation_that_never_asks_trains_every_child_to_its_end(tmp_path: Path) -> None:
     asked, off = (
-        search(learners(share, 40, proxy={"name": "tests.stand_in:Arithmetic"}), tmp_path / str(share))
+        search(
+            learners(share, 40, proxy={"name": "tests.stand_in:Arithmetic"}), tmp_path / str(share)
+        )
         for share in (0.9, 0.0)
     )
     assert not any(ends(asked))
@@ -174,11 +193,19 @@ def test_an_evaluation_that_never_asks_trains_every_child_to_its_end(tmp_path: P
 def test_a_network_that_was_ended_and_comes_up_again_is_told_again(tmp_path: Path) -> None:
     tables = {"space": {"name": "tests.test_stopping:some"}, "controller": {"name": "ppo-mnasnet"}}
     log = search(learners(0.8, 100, reward={"target": 5e6}, **tables), tmp_path / "run")
-    again = [each for each in log.outcomes.values() if each.stopped_early and each.reused_from is not None]
+    again = [
+        each
+        for each in log.outcomes.values()
+        if each.stopped_early and each.reused_from is not None
+    ]
     assert again
     for each in again:
         first = log.outcomes[each.reused_from]
-        assert (each.accuracy, each.reward, each.stopped_early) == (first.accuracy, first.reward, first.stopped_early)
+        assert (each.accuracy, each.reward, each.stopped_early) == (
+            first.accuracy,
+            first.reward,
+            first.stopped_early,
+        )
 
 
 def test_no_child_that_was_ended_is_best_recommended_or_on_the_front(stopped: Log) -> None:
@@ -193,7 +220,10 @@ def test_no_child_that_was_ended_is_best_recommended_or_on_the_front(stopped: Lo
 def test_all_that_shows_a_trial_says_that_it_was_ended(stopped: Log) -> None:
     number = ends(stopped).index(True)
     ended = stopped.outcomes[number]
-    words = f"stopped after epoch {len(ended.curve)} of 4, expected to reach accuracy {ended.accuracy:.4f}, reward"
+    words = (
+        f"stopped after epoch {len(ended.curve)} of 4, expected "
+        f"to reach accuracy {ended.accuracy:.4f}, reward"
+    )
     assert words in trial.text(stopped, number)
     assert f"{sum(ends(stopped))} stopped early" in spec.headline(stopped)
     assert table.trials(stopped)["status"][number] == "stopped_early"
@@ -208,5 +238,7 @@ def test_who_is_confirmed_is_trained_to_the_end(stopped: Log, tmp_path: Path) ->
 
 
 def test_a_share_of_all_would_end_every_child_and_is_refused() -> None:
-    with pytest.raises(InputError, match=r"search.stop_below: 1.0; takes 0 \(no early stopping\) to below 1"):
+    with pytest.raises(
+        InputError, match=r"search.stop_below: 1.0; takes 0 \(no early stopping\) to below 1"
+    ):
         config(search={"stop_below": 1.0}).settings()

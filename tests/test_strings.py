@@ -45,7 +45,10 @@ _FIELDS = Architecture.__dataclass_fields__.keys() - {"stages"}
 def both_ways(architecture: Architecture) -> list[Architecture | str]:
     """The architecture written and read back in both grammars, or why it can't be."""
     found: list[Architecture | str] = []
-    for there_and_back in (lambda a: from_timm(**to_timm(a)), lambda a: from_tf(to_tf(a), **fields(a))):
+    for there_and_back in (
+        lambda a: from_timm(**to_timm(a)),
+        lambda a: from_tf(to_tf(a), **fields(a)),
+    ):
         try:
             found.append(there_and_back(architecture))
         except InputError as error:
@@ -79,15 +82,22 @@ def test_random_networks_round_trip_or_are_refused_for_what_cannot_be_said() -> 
     counts = {"said": 0, "refused": 0}
     for number in range(1200):
         architecture = space.decode(space.random(rng))
-        if number % 2:  # half of them as a search for export would have them: no pooling, no plain conv
-            stages = [replace(s, skip="identity") if s.skip == "pool" else s for s in architecture.stages]
+        if (
+            number % 2
+        ):  # half of them as a search for export would have them: no pooling, no plain conv
+            stages = [
+                replace(s, skip="identity") if s.skip == "pool" else s for s in architecture.stages
+            ]
             stages = [replace(s, op="sepconv") if s.op == "conv" else s for s in stages]
             architecture = replace(architecture, stages=tuple(stages))
         pooled = any(s.skip == "pool" for s in architecture.stages)
         conv = any(s.op == "conv" for s in architecture.stages)
         squeezed_conv = any(s.op == "conv" and s.se_ratio for s in architecture.stages)
         timm, tf = both_ways(architecture)
-        for found, sayable in ((timm, not pooled and not squeezed_conv), (tf, not pooled and not conv)):
+        for found, sayable in (
+            (timm, not pooled and not squeezed_conv),
+            (tf, not pooled and not conv),
+        ):
             counts["said" if sayable else "refused"] += 1
             if sayable:
                 assert isinstance(found, Architecture), found
@@ -108,7 +118,10 @@ def test_random_networks_round_trip_or_are_refused_for_what_cannot_be_said() -> 
             {"se_activation": "relu"},
             "se_activation: relu can't be said in timm's strings; they take the network's",
         ),
-        ({"stem_channels": 30}, "stem_channels: 30 can't be said in timm's strings; they take what its rounding"),
+        (
+            {"stem_channels": 30},
+            "stem_channels: 30 can't be said in timm's strings; they take what its rounding",
+        ),
     ],
 )
 def test_what_timm_would_build_otherwise_is_refused(change: dict[str, object], says: str) -> None:
@@ -118,9 +131,13 @@ def test_what_timm_would_build_otherwise_is_refused(change: dict[str, object], s
 
 
 def test_a_squeeze_that_timm_rounds_otherwise_is_refused() -> None:
-    stage = Stage(op="mbconv", kernel=3, stride=1, channels=24, repeats=1, expansion=6, se_ratio=0.17)
+    stage = Stage(
+        op="mbconv", kernel=3, stride=1, channels=24, repeats=1, expansion=6, se_ratio=0.17
+    )
     with pytest.raises(InputError, match=r"stage 2.se_ratio: 0.17 can't be said in timm's strings"):
-        to_timm(Architecture(stages=(Stage.parse("ds_r1_k3_s1_c16"), stage)))  # 2.72 channels: 2 here, 3 there
+        to_timm(
+            Architecture(stages=(Stage.parse("ds_r1_k3_s1_c16"), stage))
+        )  # 2.72 channels: 2 here, 3 there
 
 
 def test_a_stem_that_contradicts_the_first_string_is_refused() -> None:
@@ -142,11 +159,16 @@ def test_small_image_networks_have_a_stem_that_no_string_can_say() -> None:
         (["r1_k4_s11_e1_i32_o16"], "kernel: 4; takes an odd integer"),
         (["r1_r5_k3_s11_e1_i32_o16"], "token 2 is 'r5'; repeats was said before"),
         ([f"r{'1' * 5000}_k3_s11_e1_i32_o16"], "token 1 is 'r111"),
-        (["r1_k3_s11_e1_i32_o16", "r1_k3_s11_e6_i24_o16"], "stage 2, 'r1_k3_s11_e6_i24_o16': i24; takes i16"),
+        (
+            ["r1_k3_s11_e1_i32_o16", "r1_k3_s11_e6_i24_o16"],
+            "stage 2, 'r1_k3_s11_e6_i24_o16': i24; takes i16",
+        ),
         ([], "stages: 0; takes 1 to 1,000 stages"),
     ],
 )
-def test_a_malformed_tensorflow_string_is_refused_by_stage_and_token(strings: list[str], says: str) -> None:
+def test_a_malformed_tensorflow_string_is_refused_by_stage_and_token(
+    strings: list[str], says: str
+) -> None:
     with pytest.raises(InputError) as caught:
         from_tf(strings)
     assert says in str(caught.value)
@@ -155,12 +177,17 @@ def test_a_malformed_tensorflow_string_is_refused_by_stage_and_token(strings: li
 @pytest.mark.parametrize(
     ("arch_def", "says"),
     [
-        ([["ds_r1_k3_s1_e1_c16"], ["ir_r1_k3_s1_e6_c16", "ir_r1_k5_s1_e6_c16"]], "stage 2: 2 block strings; takes one"),
+        (
+            [["ds_r1_k3_s1_e1_c16"], ["ir_r1_k3_s1_e6_c16", "ir_r1_k5_s1_e6_c16"]],
+            "stage 2: 2 block strings; takes one",
+        ),
         (["er_r1_k3_s1_c16"], "stage 1: 'er_r1_k3_s1_c16': er: unknown"),
         (["ir_r1_k3_s1_e6_c16_nre"], "stage 1: 'ir_r1_k3_s1_e6_c16_nre': token 7 is 'nre'"),
     ],
 )
-def test_a_malformed_timm_string_is_refused_by_stage_and_token(arch_def: list[str], says: str) -> None:
+def test_a_malformed_timm_string_is_refused_by_stage_and_token(
+    arch_def: list[str], says: str
+) -> None:
     with pytest.raises(InputError) as caught:
         from_timm(arch_def)
     assert says in str(caught.value)
@@ -169,7 +196,10 @@ def test_a_malformed_timm_string_is_refused_by_stage_and_token(arch_def: list[st
 @pytest.mark.parametrize("name", ["b0", "b1", "b4", "b7"])
 def test_the_family_from_the_released_strings_costs_what_was_published(name: str) -> None:
     b0 = from_tf(B0, activation="silu", se_activation="silu")
-    assert cost(scale(b0, TABLES["efficientnet"][name]))[:2] == (golden.SCALED[name].macs, golden.SCALED[name].params)
+    assert cost(scale(b0, TABLES["efficientnet"][name]))[:2] == (
+        golden.SCALED[name].macs,
+        golden.SCALED[name].params,
+    )
 
 
 def test_every_network_of_the_reference_file_comes_out_of_its_own_strings(shared: Path) -> None:
@@ -178,16 +208,32 @@ def test_every_network_of_the_reference_file_comes_out_of_its_own_strings(shared
     assert factors.keys() == reference["coefficients"].keys()
     for name, wanted in reference["coefficients"].items():
         found = factors[name]
-        assert (found.width, found.depth, found.dropout) == (wanted["width"], wanted["depth"], wanted["dropout"])
+        assert (found.width, found.depth, found.dropout) == (
+            wanted["width"],
+            wanted["depth"],
+            wanted["dropout"],
+        )
         assert round(224 * found.resolution) == wanted["resolution"]
         assert found.fixed_ends == wanted["fix_head_stem"]
     for name, model in reference["models"].items():
-        for strings, read in ((model["tf_block_strings"], from_tf), (model["timm_arch_def"], from_timm)):
+        for strings, read in (
+            (model["tf_block_strings"], from_tf),
+            (model["timm_arch_def"], from_timm),
+        ):
             if strings is None:
                 continue
-            if "lite" in name:  # its TensorFlow strings still have the SE that the builder leaves out
+            if (
+                "lite" in name
+            ):  # its TensorFlow strings still have the SE that the builder leaves out
                 strings = [text.replace("_se0.25", "") for text in strings]
             base = read(strings)
-            price = cost(scale(base, factors[name]) if read is from_tf and name in factors else base)
-            if read is from_tf or name in ("mobilenet_v2", "mnasnet-a1", "mnasnet-b1", "efficientnet-b0"):
+            price = cost(
+                scale(base, factors[name]) if read is from_tf and name in factors else base
+            )
+            if read is from_tf or name in (
+                "mobilenet_v2",
+                "mnasnet-a1",
+                "mnasnet-b1",
+                "efficientnet-b0",
+            ):
                 assert price[:2] == (model["macs"]["total_conv_linear"], model["params"]), name

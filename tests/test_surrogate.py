@@ -1,4 +1,6 @@
-"""Looked-up accuracies: equal to the tables they come from, noisy by the trial's seed, and a whole search's length."""
+"""Looked-up accuracies: equal to the tables they come from, noisy by the trial's seed, and a whole
+search's length.
+"""
 
 import csv
 import json
@@ -29,7 +31,10 @@ def stump(path: Path) -> Path:
 
 def table(path: Path) -> Path:
     """Some of NAS-Bench-Macro's networks, with numbers of our own."""
-    entries = {"".join(map(str, g)): {"test_acc": [50 + sum(g), 52 + sum(g)]} for g in nas_bench_macro().genotypes()}
+    entries = {
+        "".join(map(str, g)): {"test_acc": [50 + sum(g), 52 + sum(g)]}
+        for g in nas_bench_macro().genotypes()
+    }
     path.write_text(json.dumps(entries))
     return path
 
@@ -53,23 +58,30 @@ def test_a_table_answers_with_the_mean_or_with_one_training(tmp_path: Path) -> N
 def test_a_table_in_csv_names_the_decisions_and_their_choices(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     names = [decision.name for decision in nas_bench_macro().decisions]
-    path.write_text(",".join([*names, "accuracy_1", "accuracy_2"]) + "\n" + "mbconv6_k5," * 8 + "0.5,0.7\n")
+    path.write_text(
+        ",".join([*names, "accuracy_1", "accuracy_2"]) + "\n" + "mbconv6_k5," * 8 + "0.5,0.7\n"
+    )
     assert Table(path=str(path), noisy=False).mean((2,) * 8) == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize("kind", ["table", "trees"])
 def test_the_seed_fixes_the_noise(kind: str, tmp_path: Path) -> None:
     made: Surrogate = (
-        Table(path=str(table(tmp_path / "t.json"))) if kind == "table" else Trees(path=str(stump(tmp_path / "t.npz")))
+        Table(path=str(table(tmp_path / "t.json")))
+        if kind == "table"
+        else Trees(path=str(stump(tmp_path / "t.npz")))
     )
     network = made.space.decode((1,) * len(made.space.decisions))
-    first, again = ([made(Job(0, network, seed=seed)).accuracy for seed in range(8)] for _ in range(2))
+    first, again = (
+        [made(Job(0, network, seed=seed)).accuracy for seed in range(8)] for _ in range(2)
+    )
     assert first == again
     assert len(set(first)) > 1
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(b"", "takes the arrays feat"), (b"{}", "takes the arrays feat"), (None, "No such file")]
+    ("content", "says"),
+    [(b"", "takes the arrays feat"), (b"{}", "takes the arrays feat"), (None, "No such file")],
 )
 def test_a_file_that_is_none_is_one_line(content: bytes | None, says: str, tmp_path: Path) -> None:
     path = tmp_path / "trees.npz"
@@ -111,14 +123,18 @@ def test_a_whole_search_on_a_table_ends_in_seconds(controller: str, tmp_path: Pa
 
 def test_macros_costs_are_the_tables_to_the_unit(shared: Path) -> None:
     space = nas_bench_macro()
-    entries = json.loads((shared / "bench/nas_bench_macro/nas-bench-macro_cifar10.json").read_text())
+    entries = json.loads(
+        (shared / "bench/nas_bench_macro/nas-bench-macro_cifar10.json").read_text()
+    )
     for digits, entry in entries.items():
         found = cost(space.decode(tuple(map(int, digits))))
         assert (found.macs, found.params) == (entry["flops"], entry["params"])
 
 
 def test_the_trees_are_near_the_accuracies_they_were_fitted_to(shared: Path) -> None:
-    """RMSE 0.32 points over the first 500 rows, which its authors fitted it to; params are the table's."""
+    """RMSE 0.32 points over the first 500 rows, which its authors fitted it to; params are the
+    table's.
+    """
     folder = shared / "bench/accel_nasbench"
     space, surrogate = accel_nasbench(), Trees(path=str(folder / "surrogate.npz"), noisy=False)
     letters = {"op": "e", "kernel": "k", "repeats": "l", "se_ratio": "se"}
@@ -127,10 +143,14 @@ def test_the_trees_are_near_the_accuracies_they_were_fitted_to(shared: Path) -> 
     with (folder / "anb_imagenet_proxy.csv").open() as file:
         for row, _ in zip(csv.DictReader(file), range(500), strict=False):
             genotype = tuple(
-                [values.get(str(c), str(c)) for c in d.choices].index(row[f"block{d.stage - 1}_{letters[d.field]}"])
+                [values.get(str(c), str(c)) for c in d.choices].index(
+                    row[f"block{d.stage - 1}_{letters[d.field]}"]
+                )
                 for d in space.decisions
             )
-            assert cost(space.decode(genotype)).params == pytest.approx(float(row["params_m"]) * 1e6, abs=6)
+            assert cost(space.decode(genotype)).params == pytest.approx(
+                float(row["params_m"]) * 1e6, abs=6
+            )
             errors.append(surrogate.mean(genotype) * 100 - float(row["val_top1"]))
     assert np.sqrt(np.mean(np.square(errors))) < 0.4
 

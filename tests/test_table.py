@@ -1,4 +1,6 @@
-"""The flat table of trials, for other tools; and the page that says what is in it and in the journal."""
+"""The flat table of trials, for other tools; and the page that says what is in it and in the
+journal.
+"""
 
 import dataclasses
 import json
@@ -41,10 +43,17 @@ def read_csv(path: Path) -> pandas.DataFrame:
     [
         ("csv", read_csv),
         ("parquet", pandas.read_parquet),
-        ("jsonl", lambda path: pandas.DataFrame([json.loads(line) for line in path.read_text().splitlines()])),
+        (
+            "jsonl",
+            lambda path: pandas.DataFrame(
+                [json.loads(line) for line in path.read_text().splitlines()]
+            ),
+        ),
     ],
 )
-def test_each_kind_of_file_holds_every_figure_exactly(log: Log, tmp_path: Path, ending: str, read: object) -> None:
+def test_each_kind_of_file_holds_every_figure_exactly(
+    log: Log, tmp_path: Path, ending: str, read: object
+) -> None:
     assert callable(read)
     path = tmp_path / f"trials.{ending}"
     assert table.write(log, path) == 12
@@ -52,7 +61,11 @@ def test_each_kind_of_file_holds_every_figure_exactly(log: Log, tmp_path: Path, 
     assert len(frame) == 12
     for trial, outcome in log.outcomes.items():
         row = frame.loc[trial]
-        assert (row["accuracy"], row["reward"], row["macs"]) == (outcome.accuracy, outcome.reward, log.asks[trial].macs)
+        assert (row["accuracy"], row["reward"], row["macs"]) == (
+            outcome.accuracy,
+            outcome.reward,
+            log.asks[trial].macs,
+        )
         assert list(row["curve"]) == list(outcome.curve)
         assert row["status"] == ("failed" if trial == 1 else "done")
         for name, choice in log.space.answers(log.asks[trial].genotype).items():
@@ -90,7 +103,9 @@ def test_a_log_without_a_trial_is_an_empty_table(tmp_path: Path) -> None:
 
 
 def test_another_ending_is_refused_and_nothing_is_written(log: Log, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"export: '.*x.xlsx'; takes a file ending in .csv, .parquet, .jsonl"):
+    with pytest.raises(
+        InputError, match=r"export: '.*x.xlsx'; takes a file ending in .csv, .parquet, .jsonl"
+    ):
         table.write(log, tmp_path / "x.xlsx")
     assert list(tmp_path.iterdir()) == []
 
@@ -107,8 +122,12 @@ EVENTS = {
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_the_page_names_every_field_of_every_record(event: str) -> None:
-    (section,) = re.findall(rf'^## `"event": "{event}"`(.*?)(?=^## )', PAGE, re.MULTILINE | re.DOTALL)
-    named = set(re.findall(r"^\| (`\w+`)", section, re.MULTILINE)) or set(re.findall(r"`\w+`", section))
+    (section,) = re.findall(
+        rf'^## `"event": "{event}"`(.*?)(?=^## )', PAGE, re.MULTILINE | re.DOTALL
+    )
+    named = set(re.findall(r"^\| (`\w+`)", section, re.MULTILINE)) or set(
+        re.findall(r"`\w+`", section)
+    )
     fields = {f"`{field.name}`" for field in dataclasses.fields(EVENTS[event])} - {"`event`"}
     assert named == fields
 
@@ -123,7 +142,9 @@ def test_the_page_names_session_format_and_every_kind_of_failure() -> None:
 
 def test_the_page_names_every_column_of_the_table(log: Log) -> None:
     section = PAGE[PAGE.index("## The table of trials") :]
-    names = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE))))
+    names = set(
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)))
+    )
     assert names == {name for name in table.trials(log) if "." not in name}
 
 
@@ -133,7 +154,9 @@ def test_a_run_in_a_notebook_has_its_trials_best_front_and_networks(log: Log) ->
     assert run.best(3)["trial"].tolist() == [row.trial for row in report.best(log, 3)]
     assert run.pareto()["trial"].tolist() == [row.trial for row in report.front(log)]
     assert run.architecture(4) == log.architecture(4)
-    assert repr(run).startswith(f"{log.run}: finished, 12 of 12 trials done, 1 failed\nspace mnasnet-tiny, ")
+    assert repr(run).startswith(
+        f"{log.run}: finished, 12 of 12 trials done, 1 failed\nspace mnasnet-tiny, "
+    )
 
 
 def test_a_run_in_a_notebook_is_ranked_again_by_keywords_or_words(log: Log) -> None:
@@ -145,7 +168,9 @@ def test_a_run_in_a_notebook_is_ranked_again_by_keywords_or_words(log: Log) -> N
 
 
 def test_what_a_stranger_wrote_can_not_break_out_of_the_notebooks_table(tmp_path: Path) -> None:
-    page = mnas.open_run(written(tmp_path / "<script>alert(1)</script>", ASK, OUTCOME).run)._repr_html_()
+    page = mnas.open_run(
+        written(tmp_path / "<script>alert(1)</script>", ASK, OUTCOME).run
+    )._repr_html_()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "<td>0</td><td>0.5000</td><td>0.4000</td>" in page

@@ -53,7 +53,11 @@ def planned(**recipe: Any) -> Config:
 def options(plan: Config) -> list[str]:
     said = plan.tables["train"]
     recipe = [f"--set=train.recipe.{key}={value}" for key, value in said["recipe"].items()]
-    return [f"--set=train.data={said['data']}", f"--set=train.val_fraction={said['val_fraction']}", *recipe]
+    return [
+        f"--set=train.data={said['data']}",
+        f"--set=train.val_fraction={said['val_fraction']}",
+        *recipe,
+    ]
 
 
 def quiet(name: str, moment: object) -> None:
@@ -73,14 +77,19 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(spec: Path, tmp_path_factory: pytest.TempPathFactory) -> train.TrainingRun:
-    return train.begin(planned(), [export.read(spec)], tmp_path_factory.mktemp("train") / "run", quiet)
+    return train.begin(
+        planned(), [export.read(spec)], tmp_path_factory.mktemp("train") / "run", quiet
+    )
 
 
 def test_a_training_leaves_a_spec_with_its_accuracies_and_the_weights_that_have_them(
     finished: train.TrainingRun,
 ) -> None:
     (member,) = finished.members
-    assert sorted(path.name for path in member.folder.iterdir()) == ["spec.json", "weights.safetensors"]
+    assert sorted(path.name for path in member.folder.iterdir()) == [
+        "spec.json",
+        "weights.safetensors",
+    ]
     trained = export.read(member.folder / "spec.json")
     task = ProxyTask(val_fraction=0.8)
     task.prepare()
@@ -94,16 +103,23 @@ def test_a_training_leaves_a_spec_with_its_accuracies_and_the_weights_that_have_
         precision="bfloat16" if made_for_bfloat16("cpu") else "float32",  # as it was trained
     )
     assert measured.accuracy(task.data.read("test")) == trained["accuracy"]["test"] > 0.6
-    assert measured.accuracy(task.images[1]) == trained["accuracy"]["validation"] == trained["accuracy"]["curve"][-1]
+    assert (
+        measured.accuracy(task.images[1])
+        == trained["accuracy"]["validation"]
+        == trained["accuracy"]["curve"][-1]
+    )
     assert trained["digest"] == CHILD.digest
     assert len(trained["accuracy"]["curve"]) == 6
 
 
-def test_what_was_trained_can_be_exported_with_its_weights(finished: train.TrainingRun, tmp_path: Path) -> None:
+def test_what_was_trained_can_be_exported_with_its_weights(
+    finished: train.TrainingRun, tmp_path: Path
+) -> None:
     out = good("export", finished.run, "--to", "weights", "-o", tmp_path / "w.safetensors")
     assert "test accuracy" in out
     ours, theirs = (
-        weights.initialised(CHILD, path) for path in (finished.members[0].weights, tmp_path / "w.safetensors")
+        weights.initialised(CHILD, path)
+        for path in (finished.members[0].weights, tmp_path / "w.safetensors")
     )
     assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
     good("export", finished.run, "-o", tmp_path / "spec.json")
@@ -117,7 +133,9 @@ def test_a_killed_training_goes_on_to_the_same_curve_and_the_same_weights(
     victim = start("train", spec, "quickstart", "--run", run, *options(planned()))
     wait_for(lambda: (run / "child" / checkpoint.NAME).exists())
     (first, *_) = train.read(run).members[0].record.epochs
-    time.sleep(random.random() * first.seconds)  # anywhere in the next epoch, however fast the machine
+    time.sleep(
+        random.random() * first.seconds
+    )  # anywhere in the next epoch, however fast the machine
     victim.kill()
     victim.communicate()
     stopped = train.read(run)
@@ -143,7 +161,9 @@ def test_ctrl_c_says_how_to_go_on(spec: Path, tmp_path: Path, how: signal.Signal
     os.kill(running.pid, how)
     _, errors = running.communicate(timeout=20)
     assert running.returncode == 130
-    assert errors.rstrip().endswith(f"mnas: stopped; go on from the last epoch with: mnas resume {run}")
+    assert errors.rstrip().endswith(
+        f"mnas: stopped; go on from the last epoch with: mnas resume {run}"
+    )
     assert "Traceback" not in errors
     assert "images/s" in (run / "training.log").read_text()
 
@@ -164,7 +184,9 @@ def test_the_best_of_a_search_are_trained_and_their_order_is_compared(tmp_path: 
     assert [member.name for member in done.members] == chosen
     assert len(chosen) == 3
     assert "over 3 networks" in shown
-    assert done.best.record.epochs[-1].accuracy == max(member.record.epochs[-1].accuracy for member in done.members)
+    assert done.best.record.epochs[-1].accuracy == max(
+        member.record.epochs[-1].accuracy for member in done.members
+    )
 
 
 def test_spearman_is_the_correlation_of_ranks() -> None:
@@ -184,9 +206,17 @@ def test_a_runs_own_data_are_taken_where_no_other_are_named() -> None:
 def test_a_published_network_is_trained_on_the_users_classes(tmp_path: Path) -> None:
     spec = export.spec(replace(ZOO["efficientnet-b0"], resolution=32), "b0")
     with pytest.raises(KeyboardInterrupt):
-        train.begin(planned(), [spec], tmp_path / "run", lambda name, moment: signal.raise_signal(signal.SIGINT))
+        train.begin(
+            planned(),
+            [spec],
+            tmp_path / "run",
+            lambda name, moment: signal.raise_signal(signal.SIGINT),
+        )
     (member,) = train.read(tmp_path / "run").members
-    assert (export.architecture(member.spec).classes, export.architecture(member.spec).in_channels) == (10, 1)
+    assert (
+        export.architecture(member.spec).classes,
+        export.architecture(member.spec).in_channels,
+    ) == (10, 1)
 
 
 def test_a_training_that_diverges_says_so_in_one_line(spec: Path, tmp_path: Path) -> None:
@@ -200,13 +230,22 @@ def test_a_training_that_diverges_says_so_in_one_line(spec: Path, tmp_path: Path
     ("arguments", "says"),
     [
         (["SPEC"], "child.json: not a run directory; takes a CONFIG, and no --top"),
-        (["SPEC", "quickstart", "--top=2"], "child.json: not a run directory; takes a CONFIG, and no --top"),
-        (["SPEC", "quickstart", "--set=train.recipe.epoch=3"], "train.recipe.epoch: unknown (did you mean epochs?)"),
+        (
+            ["SPEC", "quickstart", "--top=2"],
+            "child.json: not a run directory; takes a CONFIG, and no --top",
+        ),
+        (
+            ["SPEC", "quickstart", "--set=train.recipe.epoch=3"],
+            "train.recipe.epoch: unknown (did you mean epochs?)",
+        ),
         (
             ["SPEC", "quickstart", "--set=train.precision=half"],
             "train.precision: 'half'; takes auto or float32 or bfloat16",
         ),
-        (["SPEC", "quickstart", "--workers=0"], "Invalid value for '--workers': 0 is not in the range x>=1."),
+        (
+            ["SPEC", "quickstart", "--workers=0"],
+            "Invalid value for '--workers': 0 is not in the range x>=1.",
+        ),
         (["SPEC", "quickstart", "--set=train.data=fashion-mnist"], "train.path: missing"),
         (["RUN"], "a training; takes the run directory of a search"),
         (["missing.json", "quickstart"], "missing.json: no such file"),
@@ -215,7 +254,9 @@ def test_a_training_that_diverges_says_so_in_one_line(spec: Path, tmp_path: Path
 def test_bad_input_is_one_line_and_begins_nothing(
     finished: train.TrainingRun, spec: Path, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
-    given = [str(spec) if a == "SPEC" else str(finished.run) if a == "RUN" else a for a in arguments]
+    given = [
+        str(spec) if a == "SPEC" else str(finished.run) if a == "RUN" else a for a in arguments
+    ]
     done = ran("train", *given, "--run", tmp_path / "run")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
@@ -225,7 +266,9 @@ def test_bad_input_is_one_line_and_begins_nothing(
 
 def test_more_trials_than_a_run_has_are_refused(tmp_path: Path) -> None:
     log = search(small_config(trials=3), tmp_path / "search")
-    with pytest.raises(InputError, match=r"top: 9; takes 1 to \d, the networks of .*search that have an accuracy"):
+    with pytest.raises(
+        InputError, match=r"top: 9; takes 1 to \d, the networks of .*search that have an accuracy"
+    ):
         train.trials(log, 9)
 
 
@@ -239,12 +282,16 @@ def test_a_search_and_a_training_do_not_share_a_directory(
         train.begin(planned(), [export.read(spec)], log.run, quiet)
 
 
-def test_a_strangers_links_are_not_written_through(finished: train.TrainingRun, tmp_path: Path) -> None:
+def test_a_strangers_links_are_not_written_through(
+    finished: train.TrainingRun, tmp_path: Path
+) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "run" / "training.json").write_bytes((finished.run / "training.json").read_bytes())
     (tmp_path / "run" / "child").symlink_to(tmp_path / "mine")
-    with pytest.raises(InputError, match="child: a link; a run directory's files may not lead elsewhere"):
+    with pytest.raises(
+        InputError, match="child: a link; a run directory's files may not lead elsewhere"
+    ):
         train.resume(tmp_path / "run", quiet)
     assert not list((tmp_path / "mine").iterdir())
 
@@ -256,7 +303,10 @@ def test_a_strangers_links_are_not_written_through(finished: train.TrainingRun, 
         ({"networks": [{"name": "../x"}]}, "networks: not a spec"),
         ({"epochs": None}, "takes config, epochs and networks"),
         ({"config": {"train": {"name": "my.code:Train"}}}, "my.code:Train is code outside mnas"),
-        ({"config": {"train": {"address": "evil:6379"}}}, "evil:6379 is a cluster whose answers are code"),
+        (
+            {"config": {"train": {"address": "evil:6379"}}},
+            "evil:6379 is a cluster whose answers are code",
+        ),
     ],
 )
 def test_a_strangers_training_is_read_with_care(

@@ -35,8 +35,12 @@ def linear(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
 
 
-def training(network: nn.Module, recipe: Recipe, seed: int = 0, images: Images | None = None) -> Training:
-    return Training(network, recipe, normalise=Normalise.of(images or squares(200)), size=8, seed=seed)
+def training(
+    network: nn.Module, recipe: Recipe, seed: int = 0, images: Images | None = None
+) -> Training:
+    return Training(
+        network, recipe, normalise=Normalise.of(images or squares(200)), size=8, seed=seed
+    )
 
 
 def fit(network: nn.Module, recipe: Recipe, seed: int = 0) -> list[float]:
@@ -50,7 +54,9 @@ def fit(network: nn.Module, recipe: Recipe, seed: int = 0) -> list[float]:
 def dropping(seed: int = 0) -> nn.Module:
     """A network with all that is hard to take up again: dropout, batch norm's statistics."""
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(), nn.Linear(144, 2))
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(), nn.Linear(144, 2)
+    )
 
 
 SHORT = Recipe(epochs=3, batch_size=20, lr=0.05, pad=0)
@@ -58,7 +64,13 @@ SHORT = Recipe(epochs=3, batch_size=20, lr=0.05, pad=0)
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
 def test_a_network_learns_what_can_be_learnt(optimizer: str) -> None:
-    recipe = Recipe(epochs=3, batch_size=20, lr=0.05 if optimizer == "sgd" else 0.002, optimizer=optimizer, pad=0)  # type: ignore[arg-type]
+    recipe = Recipe(
+        epochs=3,
+        batch_size=20,
+        lr=0.05 if optimizer == "sgd" else 0.002,
+        optimizer=optimizer,
+        pad=0,
+    )  # type: ignore[arg-type]
     curve = fit(linear(), recipe)
     assert len(curve) == 3
     assert curve[-1] > 0.97
@@ -95,11 +107,15 @@ def test_the_papers_learning_rate_falls_by_3_percent_each_2_4_epochs_after_5_of_
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_running_average_of_the_weights_is_what_is_measured_and_follows_them(precision: Precision) -> None:
+def test_a_running_average_of_the_weights_is_what_is_measured_and_follows_them(
+    precision: Precision,
+) -> None:
     recipe = Recipe(epochs=1, batch_size=20, lr=0.05, pad=0, ema=0.9)
     network, images = linear(), squares(20)
     before = network[1].weight.detach().clone()
-    trained = Training(network, recipe, normalise=Normalise.of(images), size=8, seed=0, precision=precision)
+    trained = Training(
+        network, recipe, normalise=Normalise.of(images), size=8, seed=0, precision=precision
+    )
     trained.epoch(0, images)  # one step
     average = trained.result[1].weight  # type: ignore[index]
     assert average is not network[1].weight
@@ -108,7 +124,9 @@ def test_a_running_average_of_the_weights_is_what_is_measured_and_follows_them(p
     assert recipe.ema_at(10**6) == 0.9
 
 
-@pytest.mark.parametrize("recipe", [SHORT, replace(SHORT, optimizer="rmsprop", lr=0.002, ema=0.99)], ids=["sgd", "ema"])
+@pytest.mark.parametrize(
+    "recipe", [SHORT, replace(SHORT, optimizer="rmsprop", lr=0.002, ema=0.99)], ids=["sgd", "ema"]
+)
 def test_a_training_that_is_taken_up_again_goes_on_as_if_it_had_not_stopped(recipe: Recipe) -> None:
     images = squares(200)
     whole = training(dropping(), recipe)
@@ -121,7 +139,9 @@ def test_a_training_that_is_taken_up_again_goes_on_as_if_it_had_not_stopped(reci
     second.load(kept)
     assert [second.epoch(epoch, images) for epoch in (1, 2)] == losses[1:]
     assert whole.accuracy(images) == second.accuracy(images)
-    assert all(torch.equal(tensor, second.tensors()[name]) for name, tensor in whole.tensors().items())
+    assert all(
+        torch.equal(tensor, second.tensors()[name]) for name, tensor in whole.tensors().items()
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +153,9 @@ def test_a_training_that_is_taken_up_again_goes_on_as_if_it_had_not_stopped(reci
     ],
     ids=["sgd", "no momentum", "rmsprop"],
 )
-def test_the_optimizers_state_has_the_names_that_checkpoints_have(recipe: Recipe, kept: set[str]) -> None:
+def test_the_optimizers_state_has_the_names_that_checkpoints_have(
+    recipe: Recipe, kept: set[str]
+) -> None:
     names = training(linear(), recipe).tensors().keys()
     assert {name for name in names if name.startswith("optimizer")} == {
         f"optimizer.{n}.{k}" for n in (0, 1) for k in kept
@@ -158,7 +180,9 @@ assert "torch._dynamo" not in sys.modules
 def test_what_a_step_left_that_failed_does_not_reach_the_next(precision: Precision) -> None:
     images, networks = squares(200), (dropping(), dropping())
     clean, failed = (
-        Training(network, SHORT, normalise=Normalise.of(images), size=8, seed=0, precision=precision)
+        Training(
+            network, SHORT, normalise=Normalise.of(images), size=8, seed=0, precision=precision
+        )
         for network in networks
     )
 
@@ -177,16 +201,23 @@ def test_the_state_of_another_recipe_or_network_is_refused() -> None:
     images = squares(200)
     done = training(linear(), SHORT)
     done.epoch(0, images)
-    with pytest.raises(InputError, match=r"average.1.bias is missing; written by another recipe, or version of mnas"):
+    with pytest.raises(
+        InputError,
+        match=r"average.1.bias is missing; written by another recipe, or version of mnas",
+    ):
         training(linear(), replace(SHORT, ema=0.9)).load(done.tensors())
     wider = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
-    with pytest.raises(InputError, match=r"network.1.weight: \[2, 64\]; takes a tensor of shape \[3, 64\]"):
+    with pytest.raises(
+        InputError, match=r"network.1.weight: \[2, 64\]; takes a tensor of shape \[3, 64\]"
+    ):
         training(wider, SHORT).load(done.tensors())
 
 
 def test_bfloat16_learns_too_and_keeps_its_weights_in_float32() -> None:
     images, network = squares(200), linear()
-    trained = Training(network, SHORT, normalise=Normalise.of(images), size=8, seed=0, precision="bfloat16")
+    trained = Training(
+        network, SHORT, normalise=Normalise.of(images), size=8, seed=0, precision="bfloat16"
+    )
     for epoch in range(3):
         trained.epoch(epoch, images)
     assert trained.accuracy(images) > 0.97
@@ -199,21 +230,36 @@ def test_weight_decay_spares_biases_and_batch_norm() -> None:
         for parameter in network.parameters():
             parameter.fill_(1.0)
     dark = Images(np.zeros((20, 8, 8, 1), np.uint8), np.zeros(20, np.int64), np.arange(20))
-    recipe = Recipe(epochs=1, batch_size=20, lr=1e-3, weight_decay=100.0, label_smoothing=0.0, pad=0, warmup_epochs=0)
+    recipe = Recipe(
+        epochs=1,
+        batch_size=20,
+        lr=1e-3,
+        weight_decay=100.0,
+        label_smoothing=0.0,
+        pad=0,
+        warmup_epochs=0,
+    )
     training(network, recipe, images=dark).epoch(0, dark)
-    # Black images: the first convolution has no gradient but its decay, batch norm's scale none at all.
+    # Black images: the first convolution has no gradient but its decay, batch norm's scale none at
+    # all.
     assert network[0].weight.max() < 1
     assert torch.equal(network[1].weight, torch.ones(4))
 
 
 @given(st.integers(0, 4), st.booleans(), st.integers(0, 1000))
-def test_augmentation_keeps_shape_and_makes_only_shifted_or_mirrored_pixels(pad: int, flip: bool, seed: int) -> None:
+def test_augmentation_keeps_shape_and_makes_only_shifted_or_mirrored_pixels(
+    pad: int, flip: bool, seed: int
+) -> None:
     images = torch.arange(1, 3 * 2 * 6 * 6 + 1, dtype=torch.int32).reshape(3, 2, 6, 6)
     out = augment(images, pad, flip, torch.Generator().manual_seed(seed))
     assert out.shape == images.shape
     for before, after in zip(images, out, strict=True):
         padded = nn.functional.pad(before, (pad, pad, pad, pad))
-        crops = [padded[:, top : top + 6, left : left + 6] for top in range(2 * pad + 1) for left in range(2 * pad + 1)]
+        crops = [
+            padded[:, top : top + 6, left : left + 6]
+            for top in range(2 * pad + 1)
+            for left in range(2 * pad + 1)
+        ]
         crops += [crop.flip(2) for crop in crops] if flip else []
         assert any(torch.equal(after, crop) for crop in crops)
 
@@ -226,9 +272,13 @@ def test_each_image_is_shifted_on_its_own() -> None:
 
 
 @given(st.integers(1, 12), st.integers(0, 100))
-def test_cutout_blackens_a_square_of_each_image_which_may_stand_out_over_an_edge(side: int, seed: int) -> None:
+def test_cutout_blackens_a_square_of_each_image_which_may_stand_out_over_an_edge(
+    side: int, seed: int
+) -> None:
     images = torch.full((8, 3, 10, 10), 7, dtype=torch.uint8)
-    black = (augment(images, 0, False, torch.Generator().manual_seed(seed), cutout=side) == 0).all(1)
+    black = (augment(images, 0, False, torch.Generator().manual_seed(seed), cutout=side) == 0).all(
+        1
+    )
     heights, widths = black.any(2).sum(1), black.any(1).sum(1)  # [B]
     assert (heights >= min(side // 2, 10)).all()
     assert (heights <= side).all()
@@ -237,7 +287,10 @@ def test_cutout_blackens_a_square_of_each_image_which_may_stand_out_over_an_edge
 
 
 def test_mixup_and_cutout_learn_too_and_the_seed_fixes_them() -> None:
-    recipe, (one, other, plain) = replace(SHORT, mixup=0.4, cutout=2), (linear(), linear(), linear())
+    recipe, (one, other, plain) = (
+        replace(SHORT, mixup=0.4, cutout=2),
+        (linear(), linear(), linear()),
+    )
     assert fit(one, recipe, seed=1) == fit(other, recipe, seed=1)
     assert fit(plain, SHORT, seed=1)[-1] > 0.97
     assert all(map(torch.equal, one.parameters(), other.parameters()))

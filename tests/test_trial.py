@@ -34,7 +34,9 @@ def written(run: Path, *records: Ask | Outcome | Retry) -> Log:
 
 def test_the_terms_of_the_reward_make_the_reward(log: Log) -> None:
     for number, outcome in log.outcomes.items():
-        product = re.search(r"reward = .* = ([\d.]+) · ([\d.]+) = ([\d.]+)\n", trial.text(log, number))
+        product = re.search(
+            r"reward = .* = ([\d.]+) · ([\d.]+) = ([\d.]+)\n", trial.text(log, number)
+        )
         assert product
         accuracy, weight, reward = map(float, product.groups())
         assert accuracy * weight == pytest.approx(outcome.reward, abs=2e-4)
@@ -55,12 +57,18 @@ def test_trials_of_the_same_network_name_each_other(tmp_path: Path) -> None:
     log = written(tmp_path / "run", ASK, replace(ASK, trial=1), OUTCOME, again)
     assert "again what trial 0 brought: the same network" in trial.text(log, 1)
     assert "  trial 0: accuracy 0.5000, reward 0.4000" in trial.text(log, 1)
-    assert "  trial 1: accuracy 0.5000, reward 0.4000, told again from trial 0" in trial.text(log, 0)
+    assert "  trial 1: accuracy 0.5000, reward 0.4000, told again from trial 0" in trial.text(
+        log, 0
+    )
 
 
 def test_a_trial_that_was_retried_and_failed_says_why_and_where(tmp_path: Path) -> None:
-    gone = Retry(trial=0, failure=Failure("worker-died", "signal 9\x1b[2J"), worker="7", seconds=3.0)
-    failed = Outcome(trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why"), worker="8", seconds=2.0)
+    gone = Retry(
+        trial=0, failure=Failure("worker-died", "signal 9\x1b[2J"), worker="7", seconds=3.0
+    )
+    failed = Outcome(
+        trial=0, accuracy=0.0, reward=0.0, failure=Failure("raised", "why"), worker="8", seconds=2.0
+    )
     text = trial.text(written(tmp_path / "run", ASK, gone, failed), 0)
     assert "failed (raised), told as accuracy 0" in text
     assert "retry 1: after 3.0 s on worker 7" in text

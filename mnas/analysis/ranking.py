@@ -34,9 +34,13 @@ class Row:
 
 
 def measured(log: Log) -> list[Outcome]:
-    """Return the outcomes that were measured, in order of their trials: no failures, none ended early."""
+    """Return the outcomes that were measured, in order of their trials: no failures, none ended
+    early.
+    """
     in_order = (log.outcomes[trial] for trial in sorted(log.outcomes))
-    return [outcome for outcome in in_order if outcome.failure is None and not outcome.stopped_early]
+    return [
+        outcome for outcome in in_order if outcome.failure is None and not outcome.stopped_early
+    ]
 
 
 def row(log: Log, trial: int) -> Row:
@@ -76,17 +80,24 @@ def _unbeaten(costs: Sequence[int], accuracies: Sequence[float]) -> list[int]:
     accuracy = np.array(accuracies)
     order = np.lexsort((-accuracy, np.array(costs)))  # stable
     ranked = accuracy[order]
-    before = np.maximum.accumulate(np.concatenate([[-1.0], ranked[:-1]]))  # an accuracy is 0 or more
+    before = np.maximum.accumulate(
+        np.concatenate([[-1.0], ranked[:-1]])
+    )  # an accuracy is 0 or more
     found: list[int] = order[ranked > before].tolist()
     return found
 
 
 def pareto(trained: Sequence[Row], cost: Metric) -> list[Row]:
-    """Return the trials that no other beats in accuracy at the same cost or less, the cheapest first."""
+    """Return the trials that no other beats in accuracy at the same cost or less, the cheapest
+    first.
+    """
     if not trained:
         return []
     ordered = sorted(trained, key=attrgetter("trial"))
-    return [ordered[i] for i in _unbeaten([getattr(r, cost) for r in ordered], [r.accuracy for r in ordered])]
+    return [
+        ordered[i]
+        for i in _unbeaten([getattr(r, cost) for r in ordered], [r.accuracy for r in ordered])
+    ]
 
 
 def front(log: Log) -> list[Row]:
@@ -101,7 +112,8 @@ def front(log: Log) -> list[Row]:
 def best_so_far(log: Log) -> Array:
     """Return the highest reward after 1, 2, … trials, as far as all before were told. `[N]`
 
-    One that was expected of a child ended early is none: under another reward (`rerank.py`) it might be the highest.
+    One that was expected of a child ended early is none: under another reward (`rerank.py`) it
+    might be the highest.
     """
     rewards: list[float] = []
     while (outcome := log.outcomes.get(len(rewards))) is not None:

@@ -1,8 +1,8 @@
 """Which network to export. The best reward told is the best luck, too.
 
-So a Gaussian process (`controllers/predictor.py`) is given the journal, whichever controller wrote it, and the trial
-is taken whose reward is expected to be highest if its network were trained many times more. How sure that is
-says the share of draws from the posterior in which it is the best.
+So a Gaussian process (`controllers/predictor.py`) is given the journal, whichever controller wrote
+it, and the trial is taken whose reward is expected to be highest if its network were trained many
+times more. How sure that is says the share of draws from the posterior in which it is the best.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -36,7 +36,8 @@ class Recommended:
 
 
 def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recommended]:
-    """Return the trials of highest expected reward, each network once; none where too little is known to say.
+    """Return the trials of highest expected reward, each network once; none where too little is
+    known to say.
 
     A coefficient search, whose decision is one of many triples, gives none either.
 
@@ -46,12 +47,16 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         confirmed: whether to believe what trained a network again (`confirm.py`), too.
     """
     # An accuracy of 0, failed or not, recommends nothing.
-    trainings: list[Outcome | Confirmed] = [o for o in measured(log) if o.accuracy > 0 and o.reused_from is None]
+    trainings: list[Outcome | Confirmed] = [
+        o for o in measured(log) if o.accuracy > 0 and o.reused_from is None
+    ]
     if len(trainings) < LEAST or type(log.space) is not Space:
         return []
     if confirmed and log.confirmed:
         networks = {log.asks[training.trial].digest for training in trainings}
-        trainings += [again for again in log.confirmed.values() if log.asks[again.trial].digest in networks]
+        trainings += [
+            again for again in log.confirmed.values() if log.asks[again.trial].digest in networks
+        ]
     asked = [log.asks[training.trial] for training in trainings]
     firsts, times, expected, covariance = believed(
         log.config().problem(log.space),
@@ -60,10 +65,18 @@ def recommend(log: Log, count: int = 1, *, confirmed: bool = True) -> list[Recom
         lambda place: asked[place].genotype,
     )
     with threadpool_limits(1):
-        draws = np.random.default_rng(0).multivariate_normal(expected, covariance, DRAWS, check_valid="ignore")
+        draws = np.random.default_rng(0).multivariate_normal(
+            expected, covariance, DRAWS, check_valid="ignore"
+        )
     chances = np.bincount(draws.argmax(1), minlength=len(firsts)) / DRAWS
     return [
-        Recommended(row(log, asked[first].trial), float(mean), float(np.sqrt(variance)), float(chance), trained)
+        Recommended(
+            row(log, asked[first].trial),
+            float(mean),
+            float(np.sqrt(variance)),
+            float(chance),
+            trained,
+        )
         for first, mean, variance, chance, trained in zip(
             firsts, expected, covariance.diagonal(), chances, times, strict=True
         )
@@ -82,7 +95,8 @@ def believed(
         genotype: of a training's network, by the training's place; asked of few.
 
     Returns:
-        Of each network the place of its first training and the number of all; means, `[N]`; and covariance, `[N, N]`.
+        Of each network the place of its first training and the number of all; means, `[N]`; and
+        covariance, `[N, N]`.
     """
     from controllers.gaussian_process import Encoder, Posterior, learn  # scipy: half a second
     from controllers.predictor import LEARNT, chosen, grouped
@@ -100,7 +114,9 @@ def believed(
     features = Encoder(problem)(networks, weighed.costs)
     with threadpool_limits(1):  # matrices this small gain nothing by more
         some = chosen(means[held], LEARNT)
-        weights = learn(features.rows(some), targets[some], counts[some], scatter[some].sum(), exact=exact)
+        weights = learn(
+            features.rows(some), targets[some], counts[some], scatter[some].sum(), exact=exact
+        )
         posterior = Posterior(features, targets, weights, counts)
         expected = weighed.slope * (centre + scale * posterior.told) + weighed.intercept
         top = np.argsort(-expected, kind="stable")[:CANDIDATES]
@@ -112,7 +128,9 @@ def believed(
 
 
 def promising(log: Log, count: int, *, confirmed: bool = True) -> list[Row]:
-    """Return the networks to go on with, the best first: the recommended ones, then those of highest reward told."""
+    """Return the networks to go on with, the best first: the recommended ones, then those of
+    highest reward told.
+    """
     recommended = [each.row for each in recommend(log, count, confirmed=confirmed)]
     networks: dict[str, Row] = {}
     for network in [*recommended, *best(log, count)]:

@@ -1,7 +1,8 @@
-"""A finished log under another reward: what the search would have called best, without training anything.
+"""A finished log under another reward: what the search would have called best, without training
+anything.
 
-Accuracies and costs are what was measured; only their weighing changes. What a controller would have asked
-under that reward is another question, which only another search answers.
+Accuracies and costs are what was measured; only their weighing changes. What a controller would
+have asked under that reward is another question, which only another search answers.
 """
 
 from collections.abc import Mapping
@@ -22,10 +23,12 @@ _KEYS = ("target", "kind", "w", "alpha", "beta", "cost")
 
 
 def parse(spec: str, before: Reward) -> dict[str, Any]:
-    """Read `target=300M,w=-0.1,kind=hard` as a `[reward]` table; what it leaves unsaid stays as it was.
+    """Read `target=300M,w=-0.1,kind=hard` as a `[reward]` table; what it leaves unsaid stays as it
+    was.
 
-    `w` is alpha and beta both. Kind `hard` is MnasNet's hard constraint (§3): nothing for being under the target,
-    `w`, or else -1, over it. Another kind leaves the exponents of the old one behind.
+    `w` is alpha and beta both. Kind `hard` is MnasNet's hard constraint (§3): nothing for being
+    under the target, `w`, or else -1, over it. Another kind leaves the exponents of the old one
+    behind.
 
     Raises:
         InputError: naming what is unknown, or no number.
@@ -43,7 +46,9 @@ def parse(spec: str, before: Reward) -> dict[str, Any]:
     require_known(kind, _KINDS, place="--rerank kind ", owner="it")
     table = asdict(before)
     if kind != before.kind:
-        table = {key: table[key] for key in ("target", "cost")} | {"kind": "power" if kind == "hard" else kind}
+        table = {key: table[key] for key in ("target", "cost")} | {
+            "kind": "power" if kind == "hard" else kind
+        }
     if "cost" in said and "target" not in said and said["cost"] != before.cost:
         raise InputError(f"--rerank {spec}: another cost takes its target too")
     w = said.pop("w", None)
@@ -59,14 +64,17 @@ def _number(key: str, value: str) -> float:
     try:
         return float(value if factor == 1 else value[:-1]) * factor
     except ValueError:
-        raise InputError(f"--rerank {key}: {value!r}; takes a number, as 300M, 2.5G or -0.07") from None
+        raise InputError(
+            f"--rerank {key}: {value!r}; takes a number, as 300M, 2.5G or -0.07"
+        ) from None
 
 
 def under(log: Log, table: Mapping[str, Any]) -> Log:
     """Return the log as it would read had the search had this `[reward]` table.
 
     Raises:
-        InputError: when the table describes no reward, or one whose target no network of the space meets.
+        InputError: when the table describes no reward, or one whose target no network of the space
+            meets.
     """
     config = log.header.config | {"reward": dict(table)}
     header = replace(log.header, config=config, config_digest=Config(config).digest)
@@ -96,4 +104,7 @@ def describe(reward: Reward) -> str:
         return f"accuracy + {reward.beta:g} · |ratio - 1|, {target}"
     if reward.alpha == reward.beta:
         return f"accuracy · ratio^{reward.alpha:g}, {target}"
-    return f"accuracy · ratio^w, w = {reward.alpha:g} up to and {reward.beta:g} over the target, {target}"
+    return (
+        f"accuracy · ratio^w, w = {reward.alpha:g} up to and "
+        f"{reward.beta:g} over the target, {target}"
+    )

@@ -24,10 +24,18 @@ def summary(log: Log, count: int = 5) -> dict[str, Any]:
         "child_seconds": round(child_seconds(log), 1),
         "config": log.header.config,
         "config_digest": log.header.config_digest,
-        "best": [asdict(each) | {"stages": list(log.architecture(each.trial).block_strings)} for each in top],
+        "best": [
+            asdict(each) | {"stages": list(log.architecture(each.trial).block_strings)}
+            for each in top
+        ],
         "pareto": [asdict(each) for each in front(log)],
         "failures": [
-            {"trial": o.trial, "kind": why.kind, "message": why.message, "reused_from": o.reused_from}
+            {
+                "trial": o.trial,
+                "kind": why.kind,
+                "message": why.message,
+                "reused_from": o.reused_from,
+            }
             for o, why in failures(log)
         ],
     }

@@ -21,16 +21,21 @@ if TYPE_CHECKING:
 
 def _write_csv(frame: "DataFrame", path: Path) -> None:
     curve = [json.dumps(curve) for curve in frame["curve"]]
-    # A spreadsheet would compute words of a stranger's run that begin like a formula; an apostrophe makes them words.
+    # A spreadsheet would compute words of a stranger's run that begin like a formula; an apostrophe
+    # makes them words.
     words = {
-        name: frame[name].str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True) for name in ("failure_message", "worker")
+        name: frame[name].str.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
+        for name in ("failure_message", "worker")
     }
     frame.assign(curve=curve, **words).to_csv(path, index=False)
 
 
 def _write_jsonl(frame: "DataFrame", path: Path) -> None:
     # Not pandas' own: it cuts numbers off after 15 decimals.
-    moments = {name: [t.isoformat() if t == t else None for t in frame[name]] for name in ("asked_at", "told_at")}
+    moments = {
+        name: [t.isoformat() if t == t else None for t in frame[name]]
+        for name in ("asked_at", "told_at")
+    }
     plain = frame.assign(**moments).astype(object)
     with path.open("w", encoding="utf-8") as file:
         for row in plain.where(plain.notna(), None).to_dict("records"):
@@ -49,7 +54,8 @@ WRITERS: dict[str, Callable[["DataFrame", Path], None]] = {
 
 
 def write(log: Log, path: Path) -> int:
-    """Write the table to a CSV, Parquet or JSON Lines file, by its ending, and return how many rows it has.
+    """Write the table to a CSV, Parquet or JSON Lines file, by its ending, and return how many rows
+    it has.
 
     Raises:
         InputError: when the ending is another one, or the file can't be written.
@@ -80,7 +86,9 @@ def trials(log: Log) -> "DataFrame":
         "digest": _column([ask.digest for ask in asks], "string"),
         "reused_from": _column([o and o.reused_from for o in outcomes], "Int64"),
         "failure_kind": _column([o and o.failure and o.failure.kind for o in outcomes], "string"),
-        "failure_message": _column([o and o.failure and o.failure.message for o in outcomes], "string"),
+        "failure_message": _column(
+            [o and o.failure and o.failure.message for o in outcomes], "string"
+        ),
         "retries": [retries[ask.trial] for ask in asks],
         "worker": _column([o and o.worker for o in outcomes], "string"),
         "asked_at": _moments([ask.time for ask in asks]),
@@ -115,7 +123,9 @@ def _moments(seconds: Sequence[float]) -> object:
 def _decisions(log: Log) -> dict[str, object]:
     """Return a column for each decision, with the answers: `stage3.kernel`."""
     decisions = log.space.decisions
-    genotypes = np.array([ask.genotype for ask in log.asks.values()], np.int64).reshape(-1, len(decisions))
+    genotypes = np.array([ask.genotype for ask in log.asks.values()], np.int64).reshape(
+        -1, len(decisions)
+    )
     return {d.name: _choices(d)[genotypes[:, place]] for place, d in enumerate(decisions)}
 
 

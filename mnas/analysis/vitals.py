@@ -1,6 +1,8 @@
-"""How a search is doing, from its journal alone: pace, lag, workers, and how sure its controller has become.
+"""How a search is doing, from its journal alone: pace, lag, workers, and how sure its controller
+has become.
 
-Nothing here locks or asks the search: a journal on a mounted directory tells as much as one on this machine.
+Nothing here locks or asks the search: a journal on a mounted directory tells as much as one on this
+machine.
 """
 
 import bisect
@@ -20,7 +22,9 @@ from mnas.journal.log import Log
 from mnas.journal.records import Outcome
 
 RECENT = 100  # trials that pace and entropy are told by
-PATIENCE = 60.0  # seconds: how long a search on another machine may be silent and still count as running
+PATIENCE = (
+    60.0  # seconds: how long a search on another machine may be silent and still count as running
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ def vitals(log: Log, now: float | None = None) -> Vitals:
     now = time.time() if now is None else now
     outcomes, told = log.outcomes.values(), len(log.outcomes)
     lately = [outcome for outcome in _last(log) if outcome.reused_from is None]
-    workers = {o.worker for o in lately} | {r.worker for r in log.retries if lately and r.time >= lately[-1].time}
+    workers = {o.worker for o in lately} | {
+        r.worker for r in log.retries if lately and r.time >= lately[-1].time
+    }
     state = _state(log, now)
     per_hour = _pace(log) if state in ("running", "silent") else None
     return Vitals(
@@ -90,13 +96,19 @@ def _pace(log: Log) -> float | None:
     if not lately:
         return None
     # From the session's start, or else from one outcome to the last.
-    first, count = (lately[-1].time, RECENT - 1) if len(lately) == RECENT else (log.sessions[-1].time, len(lately))
+    first, count = (
+        (lately[-1].time, RECENT - 1)
+        if len(lately) == RECENT
+        else (log.sessions[-1].time, len(lately))
+    )
     spent = lately[0].time - first
     return 3600 * count / spent if spent > 0 else None
 
 
 def _jobs(log: Log) -> int:
-    """Return how many jobs were given out and did not come back; who waits for another trial's result has none."""
+    """Return how many jobs were given out and did not come back; who waits for another trial's
+    result has none.
+    """
     open_trials = _open(log)
     if not log.settings.reuse:
         return len(open_trials)
@@ -129,9 +141,13 @@ def _state(log: Log, now: float) -> Literal["finished", "running", "stopped", "s
 
 
 def _runs(pid: int, since: float) -> bool:
-    """Say whether the process runs that wrote `since`, and not another one that has its number now."""
+    """Say whether the process runs that wrote `since`, and not another one that has its
+    number now.
+    """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # from the third on; see proc(5)
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        )  # from the third on; see proc(5)
     except OSError:
         return False
     # Not the folder's own time: that is when it was first looked at.
@@ -141,10 +157,11 @@ def _runs(pid: int, since: float) -> bool:
 
 
 def entropy(log: Log, until: int | None = None) -> float | None:
-    """Return the mean entropy of the decisions' answers in the last RECENT trials asked, 1 being uniform.
+    """Return the mean entropy of the decisions' answers in the last RECENT trials asked, 1 being
+    uniform.
 
-    It is counted from the answers, so any controller has one; Miller and Madow's correction (Miller 1955) gives back
-    what a count of few answers lacks.
+    It is counted from the answers, so any controller has one; Miller and Madow's correction (Miller
+    1955) gives back what a count of few answers lacks.
 
     Args:
         log: of the run.
@@ -157,7 +174,9 @@ def entropy(log: Log, until: int | None = None) -> float | None:
         return None
     shares = []
     for place, size in decided:
-        counted = np.array(list(Counter(genotype[place] for genotype in genotypes).values())) / len(genotypes)
+        counted = np.array(list(Counter(genotype[place] for genotype in genotypes).values())) / len(
+            genotypes
+        )
         nats = (len(counted) - 1) / (2 * len(genotypes)) - float(counted @ np.log(counted))
         shares.append(min(1.0, nats / math.log(size)))
     return float(np.mean(shares))
@@ -167,6 +186,7 @@ def lag(log: Log, trial: int) -> int:
     """Return how many trials were asked and had not ended when a trial of the log ended."""
     moment, asks = log.outcomes[trial].time, log.asks
     asked = bisect.bisect_right(range(len(asks)), moment, key=lambda number: asks[number].time)
-    # Trial i was asked after i - window had ended, so of those before the last window none was open.
+    # Trial i was asked after i - window had ended, so of those before the last window none was
+    # open.
     maybe = range(max(0, asked - log.settings.window), asked)
     return sum(other not in log.outcomes or log.outcomes[other].time > moment for other in maybe)

@@ -1,4 +1,6 @@
-"""What all verbs of the command line share: bad input is one line and exit code 2, Ctrl-C and SIGTERM 130."""
+"""What all verbs of the command line share: bad input is one line and exit code 2, Ctrl-C and
+SIGTERM 130.
+"""
 
 import signal
 import sys

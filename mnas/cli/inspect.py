@@ -37,15 +37,22 @@ class Wanted:
     plot: Path | None = None
 
     def __post_init__(self) -> None:
-        asked = {"--json": self.as_json, "--compare": self.compare, "--export": self.export is not None}
-        names = [name for name, wanted in (asked | {"--trial": self.trial is not None}).items() if wanted]
+        asked = {
+            "--json": self.as_json,
+            "--compare": self.compare,
+            "--export": self.export is not None,
+        }
+        names = [
+            name for name, wanted in (asked | {"--trial": self.trial is not None}).items() if wanted
+        ]
         if len(names) > 1:
             raise InputError(f"{' and '.join(names)}: takes one of them at a time")
 
 
 @no_collection()
 def text(runs: Sequence[Path], wanted: Wanted) -> str:
-    """Answer what is asked of one search, of several to compare, or of a training; draw and write the files asked for.
+    """Answer what is asked of one search, of several to compare, or of a training; draw and write
+    the files asked for.
 
     Raises:
         InputError: when a run can't be read, or what is asked can't be answered of it.
@@ -64,7 +71,9 @@ def text(runs: Sequence[Path], wanted: Wanted) -> str:
         return _compared(logs, wanted)
     if wanted.plot:
         plots.plot(logs[0], wanted.plot)
-    if wanted.rerank is not None and wanted == Wanted(top=wanted.top, rerank=wanted.rerank, plot=wanted.plot):
+    if wanted.rerank is not None and wanted == Wanted(
+        top=wanted.top, rerank=wanted.rerank, plot=wanted.plot
+    ):
         return reranking.text(before[0], logs[0], wanted.top)
     return _one(logs[0], wanted)
 
@@ -92,21 +101,38 @@ def _one(log: Log, wanted: Wanted) -> str:
 @click.command()
 @click.argument("runs", metavar="RUN", type=PATH, nargs=-1, required=True)
 @click.option(
-    "--top", type=click.IntRange(0), default=5, show_default=True, help="How many of the best trials to show."
+    "--top",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="How many of the best trials to show.",
 )
 @click.option("--trial", type=int, metavar="N", help="Everything of one trial.")
-@click.option("--rerank", metavar="REWARD", help="The log under another reward: target=300M,w=-0.1,kind=hard.")
-@click.option("--compare", is_flag=True, help="RUN RUN2 …: their best rewards after as many trials.")
+@click.option(
+    "--rerank", metavar="REWARD", help="The log under another reward: target=300M,w=-0.1,kind=hard."
+)
+@click.option(
+    "--compare", is_flag=True, help="RUN RUN2 …: their best rewards after as many trials."
+)
 @click.option("--follow", is_flag=True, help="A live view, until the search is finished.")
-@click.option("--export", type=PATH, metavar="FILE", help="All trials as a table: FILE.csv, .parquet or .jsonl.")
+@click.option(
+    "--export",
+    type=PATH,
+    metavar="FILE",
+    help="All trials as a table: FILE.csv, .parquet or .jsonl.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The same and the configuration, as JSON.")
-@click.option("--plot", type=PATH, metavar="FILE", help="Draw what is shown to this PNG, SVG or PDF.")
+@click.option(
+    "--plot", type=PATH, metavar="FILE", help="Draw what is shown to this PNG, SVG or PDF."
+)
 def inspect(runs: Sequence[Path], follow: bool, **options: Any) -> None:
-    """Show the state of a search, its best trials, Pareto front and failures; or that of a training.
+    """Show the state of a search, its best trials, Pareto front and failures; or that of a
+    training.
 
-    --rerank weighs the accuracies measured anew and trains nothing. It takes target, cost (macs, params), kind
-    (power; hard: nothing for being under the target; absolute), alpha and beta, or w for both; it goes with
-    --compare, --trial, --export, --json and --plot too. --follow only reads: on this machine or a mounted directory.
+    --rerank weighs the accuracies measured anew and trains nothing. It takes target, cost (macs,
+    params), kind (power; hard: nothing for being under the target; absolute), alpha and beta, or w
+    for both; it goes with --compare, --trial, --export, --json and --plot too. --follow only reads:
+    on this machine or a mounted directory.
     """
     wanted = Wanted(**options)
     if not follow:
@@ -121,12 +147,17 @@ def inspect(runs: Sequence[Path], follow: bool, **options: Any) -> None:
 @click.command("report")
 @click.argument("run", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="The HTML file to write.")
-@click.option("--compare", type=PATH, metavar="RUN", help="Draw another search, best a random one, beside it.")
+@click.option(
+    "--compare", type=PATH, metavar="RUN", help="Draw another search, best a random one, beside it."
+)
 def report(run: Path, output: Path, compare: Path | None) -> None:
-    """Write a search as one HTML file to send around: what was asked, what was found, how it got there.
+    """Write a search as one HTML file to send around: what was asked, what was found, how it got
+    there.
 
     It opens offline, for a reader who has never seen mnas, and holds its own charts.
     """
     with no_collection():
         page.write(read(run), output, read(compare) if compare else None)
-    click.echo(f"{output}: {output.stat().st_size / 1000:,.0f} KB; it opens in any browser, offline")
+    click.echo(
+        f"{output}: {output.stat().st_size / 1000:,.0f} KB; it opens in any browser, offline"
+    )

@@ -1,4 +1,6 @@
-"""The command line's verbs about a network: out of a run or a spec to a file, scaled, looked up; what a space holds."""
+"""The command line's verbs about a network: out of a run or a spec to a file, scaled, looked up;
+what a space holds.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,7 +30,8 @@ def _confirm(run: Path, count: int, seeds: int, trusted: bool) -> None:
     for again in confirm(run, count, seeds, trusted=trusted):
         failed = f", failed ({again.failure.kind})" if again.failure else ""
         click.echo(
-            f"trial {again.trial} trained again: accuracy {again.accuracy:.4f}, reward {again.reward:.4f}{failed}"
+            f"trial {again.trial} trained again: accuracy "
+            f"{again.accuracy:.4f}, reward {again.reward:.4f}{failed}"
         )
 
 
@@ -42,12 +45,30 @@ def _confirm(run: Path, count: int, seeds: int, trusted: bool) -> None:
     metavar="K",
     help="First train the K most promising networks again, with other seeds.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How often each, with --confirm.")
-@click.option("--trust", is_flag=True, help="Let the run's configuration name code outside mnas, with --confirm.")
 @click.option(
-    "--to", "kind", type=click.Choice(["spec", "timm", "tf", "onnx", "weights", "coefficients"]), default="spec"
+    "--seeds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How often each, with --confirm.",
 )
-@click.option("--weights", "tensors", type=PATH, help="Safetensors for onnx and weights.  [default: untrained]")
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Let the run's configuration name code outside mnas, with --confirm.",
+)
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(["spec", "timm", "tf", "onnx", "weights", "coefficients"]),
+    default="spec",
+)
+@click.option(
+    "--weights",
+    "tensors",
+    type=PATH,
+    help="Safetensors for onnx and weights.  [default: untrained]",
+)
 @click.option("-o", "--output", type=PATH, required=True, help="The file to write.")
 def export_network(
     source: Path,
@@ -62,10 +83,10 @@ def export_network(
     """Write the network of a search's trial, the best of a training, or that of a spec.
 
     A spec is JSON: architecture, cost, accuracy, provenance. timm and tf are block strings with the
-    keywords that go with them, in JSON, which every verb that takes a SPEC takes too. onnx is run by
-    onnxruntime and compared before it is done. weights are safetensors under timm's names. coefficients
-    are the best triple of a coefficient search, for scale. What --confirm trains is kept in the run's journal:
-    stopped, the same command goes on.
+    keywords that go with them, in JSON, which every verb that takes a SPEC takes too. onnx is run
+    by onnxruntime and compared before it is done. weights are safetensors under timm's names.
+    coefficients are the best triple of a coefficient search, for scale. What --confirm trains is
+    kept in the run's journal: stopped, the same command goes on.
     """
     if confirm_best and (trial is not None or kind == "coefficients"):
         raise InputError("--confirm: chooses a network; takes no --trial, nor --to coefficients")
@@ -98,27 +119,43 @@ def export_network(
             weights.save(network, output)
         else:
             difference = onnx.export(network, output)
-            click.echo(f"onnxruntime's logits and PyTorch's differ by {difference:.1e} of the largest, at most")
+            click.echo(
+                "onnxruntime's logits and PyTorch's differ by "
+                f"{difference:.1e} of the largest, at most"
+            )
         if not trained or tensors != trained.weights:
             spec.pop("accuracy", None)  # a child's weights were not kept; these reached nothing yet
-        spec["name"] += f", the weights of {tensors}" if tensors else ", untrained weights of seed 0"
+        spec["name"] += (
+            f", the weights of {tensors}" if tensors else ", untrained weights of seed 0"
+        )
     click.echo(f"{output}: {export.headline(spec)}")
 
 
 @click.command("import-weights")
 @click.argument("checkpoint", type=PATH)
 @click.argument("spec", type=PATH)
-@click.option("--padding", type=click.Choice(["symmetric", "same"]), help="As the source had it; same: TensorFlow's.")
+@click.option(
+    "--padding",
+    type=click.Choice(["symmetric", "same"]),
+    help="As the source had it; same: TensorFlow's.",
+)
 @click.option("--bn-eps", type=float, help="As the source had it.")
 @click.option("--naming", help="Whose names the checkpoint has.  [default: found out]")
-@click.option("-o", "--output", type=PATH, required=True, help="Writes OUTPUT.safetensors and OUTPUT.json.")
+@click.option(
+    "-o", "--output", type=PATH, required=True, help="Writes OUTPUT.safetensors and OUTPUT.json."
+)
 def import_weights(
-    checkpoint: Path, spec: Path, padding: str | None, bn_eps: float | None, naming: str | None, output: Path
+    checkpoint: Path,
+    spec: Path,
+    padding: str | None,
+    bn_eps: float | None,
+    naming: str | None,
+    output: Path,
 ) -> None:
     """Turn a foreign checkpoint of SPEC's network into safetensors under our names, with its spec.
 
-    Known are the names of timm, of lukemelas' EfficientNet-PyTorch, and of torchvision's EfficientNet,
-    MobileNetV2 and MnasNet.
+    Known are the names of timm, of lukemelas' EfficientNet-PyTorch, and of torchvision's
+    EfficientNet, MobileNetV2 and MnasNet.
     """
     from mnas.export import foreign, weights  # torch: seconds
 
@@ -137,11 +174,21 @@ def import_weights(
 
 @click.command()
 @click.argument("spec", type=PATH)
-@click.option("--phi", "phis", type=float, multiple=True, help="Compound coefficient; may be repeated.")
-@click.option("--table", type=click.Choice(list(TABLES)), help="Released factors: B0 to B7; B8, L2; or Lite0 to 4.")
-@click.option("--coefficients", "bases", type=PATH, help="Coefficients for --phi, as scale-search found them.")
+@click.option(
+    "--phi", "phis", type=float, multiple=True, help="Compound coefficient; may be repeated."
+)
+@click.option(
+    "--table",
+    type=click.Choice(list(TABLES)),
+    help="Released factors: B0 to B7; B8, L2; or Lite0 to 4.",
+)
+@click.option(
+    "--coefficients", "bases", type=PATH, help="Coefficients for --phi, as scale-search found them."
+)
 @click.option("-o", "--output", type=PATH, help="Folder to write a spec for each network to.")
-def scale(spec: Path, phis: Sequence[float], table: str | None, bases: Path | None, output: Path | None) -> None:
+def scale(
+    spec: Path, phis: Sequence[float], table: str | None, bases: Path | None, output: Path | None
+) -> None:
     """Scale the network of SPEC in depth, width and resolution.
 
     The released B1 to B7 are a table set by hand, not the powers 1.2^phi, 1.1^phi, 1.15^phi of the
@@ -159,10 +206,17 @@ def scale(spec: Path, phis: Sequence[float], table: str | None, bases: Path | No
     family = {member: scale_network(architecture, each) for member, each in factors.items()}
     click.echo(family_table(family, factors))
     if table == "efficientnet":
-        click.echo("The released B1 to B7 are a table set by hand, not powers of 1.2, 1.1 and 1.15: those are --phi.")
+        click.echo(
+            "The released B1 to B7 are a table set by hand, not "
+            "powers of 1.2, 1.1 and 1.15: those are --phi."
+        )
     if output:
         for member, scaled in family.items():
-            provenance = {"scaled_from": architecture.digest, "name": name, "factors": asdict(factors[member])}
+            provenance = {
+                "scaled_from": architecture.digest,
+                "name": name,
+                "factors": asdict(factors[member]),
+            }
             made = export.spec(scaled, f"{name}-{member}", provenance=provenance)
             export.write(output / f"{name}-{member}.json", made)
         click.echo(f"{len(family)} specs written to {output}")
@@ -170,7 +224,9 @@ def scale(spec: Path, phis: Sequence[float], table: str | None, bases: Path | No
 
 @click.command()
 @click.argument("source", metavar="CONFIG|SPACE")
-@click.option("-n", "--count", default=1000, show_default=True, help="Random architectures in the histogram.")
+@click.option(
+    "-n", "--count", default=1000, show_default=True, help="Random architectures in the histogram."
+)
 def space(source: str, count: int) -> None:
     """Show a search space: decisions, size, known networks inside, what its networks cost."""
     found, reward = find_space(source)

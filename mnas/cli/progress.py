@@ -1,4 +1,6 @@
-"""What a person sees while a search or a training runs: one live line on a terminal, plain lines in a log file."""
+"""What a person sees while a search or a training runs: one live line on a terminal, plain lines in
+a log file.
+"""
 
 import itertools
 import logging
@@ -21,7 +23,9 @@ from search_space import InputError
 
 class _LogFile(logging.FileHandler):
     def _open(self) -> TextIOWrapper:
-        return TextIOWrapper(open(self.baseFilename, "ab", opener=no_follow), "utf-8", line_buffering=True)
+        return TextIOWrapper(
+            open(self.baseFilename, "ab", opener=no_follow), "utf-8", line_buffering=True
+        )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's own name
         """Let a full disk pass: the journal says so, and a missing log line harms nobody."""
@@ -50,12 +54,19 @@ class _Logging:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        if isinstance(error, InputError) and self._bar is not None:  # begun; the terminal says it anyway
-            record = self._logger.makeRecord("mnas", logging.ERROR, "", 0, f"stopped: {error}", (), None)
+        if (
+            isinstance(error, InputError) and self._bar is not None
+        ):  # begun; the terminal says it anyway
+            record = self._logger.makeRecord(
+                "mnas", logging.ERROR, "", 0, f"stopped: {error}", (), None
+            )
             self._handlers[0].handle(record)
         for handler in self._handlers:
             self._logger.removeHandler(handler)
@@ -72,23 +83,34 @@ class Live(_Logging):
 
     def __call__(self, log: Log) -> None:
         """Show the log as it stands."""
-        for outcome in itertools.islice(reversed(log.outcomes.values()), len(log.outcomes) - self._seen):
-            if outcome.failure is None and (self._best is None or outcome.reward > self._best.reward):
+        for outcome in itertools.islice(
+            reversed(log.outcomes.values()), len(log.outcomes) - self._seen
+        ):
+            if outcome.failure is None and (
+                self._best is None or outcome.reward > self._best.reward
+            ):
                 self._best = outcome
         if self._bar is None:
-            click.echo(f"{log.run}: {len(log.outcomes)} of {log.trials} trials done; mnas inspect shows them", err=True)
+            click.echo(
+                f"{log.run}: {len(log.outcomes)} of {log.trials} "
+                "trials done; mnas inspect shows them",
+                err=True,
+            )
             self._bar = tqdm(
                 total=log.trials,
                 initial=len(log.outcomes),
                 unit="trial",
                 disable=not sys.stderr.isatty(),
                 dynamic_ncols=True,
-                bar_format="{n_fmt}/{total_fmt} trials |{bar}| {elapsed} elapsed, {remaining} left{postfix}",
+                bar_format="{n_fmt}/{total_fmt} trials |{bar}| {elapsed} "
+                "elapsed, {remaining} left{postfix}",
             )
         self._seen = len(log.outcomes)
         words = [f"{len(log.asks) - self._seen} running or waiting"]
         if self._best:
-            words.append(f"best {self._best.reward:.4f} at {millions(log.asks[self._best.trial].macs)} MACs")
+            words.append(
+                f"best {self._best.reward:.4f} at {millions(log.asks[self._best.trial].macs)} MACs"
+            )
         self._bar.set_postfix_str(", ".join(words), refresh=False)
         self._bar.n = self._seen
         self._bar.refresh()
@@ -115,13 +137,18 @@ class LiveTraining(_Logging):
                 disable=not sys.stderr.isatty(),
                 dynamic_ncols=True,
                 smoothing=0.05,
-                bar_format="{desc} |{bar}| {rate_fmt}, {elapsed} elapsed, {remaining} left{postfix}",
+                bar_format="{desc} |{bar}| {rate_fmt}, {elapsed} "
+                "elapsed, {remaining} left{postfix}",
             )
         elif moment.seen == 0:
             self._log_epoch(moment)
-        self._bar.set_description_str(f"{name}, epoch {min(done + 1, moment.epochs)} of {moment.epochs}", refresh=False)
+        self._bar.set_description_str(
+            f"{name}, epoch {min(done + 1, moment.epochs)} of {moment.epochs}", refresh=False
+        )
         if done:
-            self._bar.set_postfix_str(f"validation {moment.record.epochs[-1].accuracy:.4f}", refresh=False)
+            self._bar.set_postfix_str(
+                f"validation {moment.record.epochs[-1].accuracy:.4f}", refresh=False
+            )
         self._bar.update(moment.of * done + moment.seen - self._bar.n)
 
     def _log_epoch(self, moment: Moment) -> None:
@@ -132,7 +159,8 @@ class LiveTraining(_Logging):
         epoch, done = moment.record.epochs[-1], len(moment.record.epochs)
         left = (moment.epochs - done) * moment.of / epoch.images_per_second
         self._logger.info(
-            "%s: epoch %d of %d, loss %.4f, validation accuracy %.4f, %.0f images/s, about %.0f s left",
+            "%s: epoch %d of %d, loss %.4f, validation accuracy "
+            "%.4f, %.0f images/s, about %.0f s left",
             self._name,
             done,
             moment.epochs,

@@ -1,4 +1,6 @@
-"""The command line's verbs that begin or resume a run: a few lines around one call that Python could make."""
+"""The command line's verbs that begin or resume a run: a few lines around one call that Python
+could make.
+"""
 
 import sys
 import time
@@ -58,16 +60,24 @@ def _train(carry_out: Callable[[LiveTraining], training.TrainingRun], run: Path)
     except KeyboardInterrupt:
         if training.is_one(run):
             click.echo(
-                f"\nmnas: stopped; go on from the last epoch with: {training.read(run).resume_command}", err=True
+                "\nmnas: stopped; go on from the last epoch with: "
+                f"{training.read(run).resume_command}",
+                err=True,
             )
         sys.exit(130)
     click.echo(show_training.text(done))
 
 
 _OVERRIDES = click.option(
-    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override a value of the file."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Override a value of the file.",
 )
-_RUN = click.option("--run", type=PATH, help="Run directory to begin.  [default: a new one in runs/]")
+_RUN = click.option(
+    "--run", type=PATH, help="Run directory to begin.  [default: a new one in runs/]"
+)
 
 
 @click.command()
@@ -75,9 +85,13 @@ _RUN = click.option("--run", type=PATH, help="Run directory to begin.  [default:
 @_OVERRIDES
 @_RUN
 @click.option(
-    "--resume-if-exists", is_flag=True, help="Go on with RUN where it was begun: one command for every start."
+    "--resume-if-exists",
+    is_flag=True,
+    help="Go on with RUN where it was begun: one command for every start.",
 )
-def search(config_file: str, overrides: Sequence[str], run: Path | None, resume_if_exists: bool) -> None:
+def search(
+    config_file: str, overrides: Sequence[str], run: Path | None, resume_if_exists: bool
+) -> None:
     """Run a search: CONFIG is a TOML file, or quickstart, cifar10-cpu, cifar10 or imagenet.
 
     --set search.trials=8 --set proxy.path=/data/images; a new --set controller.name=NAME leaves the
@@ -89,7 +103,9 @@ def search(config_file: str, overrides: Sequence[str], run: Path | None, resume_
         raise InputError("--resume-if-exists: takes --run DIRECTORY")
     if resume_if_exists and run and has_begun(run):
         if read(run).header.config_digest != planned.digest:
-            raise InputError(f"{run}: begun with another configuration; mnas resume {run} goes on with that one")
+            raise InputError(
+                f"{run}: begun with another configuration; mnas resume {run} goes on with that one"
+            )
         _run(lambda live, run: resume_search(run, live, trusted=True), run)
         return
     _run(lambda live, run: begin_search(planned, run, live), run or _new_run(path))
@@ -99,7 +115,9 @@ def search(config_file: str, overrides: Sequence[str], run: Path | None, resume_
 @click.argument("run", type=PATH)
 @click.option("--trust", is_flag=True, help="Let the run's configuration name code outside mnas.")
 def resume(run: Path, trust: bool) -> None:
-    """Go on with the search or the training in the directory RUN, to the end that it was begun with."""
+    """Go on with the search or the training in the directory RUN, to the end that it was begun
+    with.
+    """
     if training.is_one(run):
         _train(lambda live: training.resume(run, live, trusted=trust), run)
         return
@@ -111,8 +129,16 @@ def resume(run: Path, trust: bool) -> None:
 @click.argument("config_file", metavar="[CONFIG]", required=False)
 @_OVERRIDES
 @_RUN
-@click.option("--workers", type=click.IntRange(1), help="Processes that share each batch, by Ray Train.  [default: 1]")
-@click.option("--top", type=click.IntRange(1), help="How many of a search's best networks to train.  [default: 1]")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes that share each batch, by Ray Train.  [default: 1]",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    help="How many of a search's best networks to train.  [default: 1]",
+)
 @click.option("--trust", is_flag=True, help="Let the run's configuration name code outside mnas.")
 def train_networks(
     source: Path,
@@ -123,11 +149,12 @@ def train_networks(
     top: int | None,
     trust: bool,
 ) -> None:
-    """Train a network fully, or a search's best, and measure it on the test images once, at the end.
+    """Train a network fully, or a search's best, and measure it on the test images once, at the
+    end.
 
-    The [train] table of CONFIG says how; its recipe is the papers' unless it says otherwise, its data are
-    those of [proxy]. A search's own configuration is taken where no CONFIG is named. A checkpoint is kept
-    after each epoch; resume goes on from it.
+    The [train] table of CONFIG says how; its recipe is the papers' unless it says otherwise, its
+    data are those of [proxy]. A search's own configuration is taken where no CONFIG is named. A
+    checkpoint is kept after each epoch; resume goes on from it.
     """
     overrides = [*overrides, f"train.workers={workers}"] if workers else overrides
     if source.is_dir():
@@ -151,9 +178,11 @@ def train_networks(
 def scale_search(spec: Path, config_file: str, overrides: Sequence[str], run: Path | None) -> None:
     """Find the compound coefficients of SPEC: train it scaled by every triple of a grid.
 
-    EfficientNet's first step: depth α, width β and resolution γ with α·β²·γ² about 2. CONFIG is a TOML
-    file, or coefficients. A run like any other: inspect shows it, resume goes on with it.
+    EfficientNet's first step: depth α, width β and resolution γ with α·β²·γ² about 2. CONFIG is a
+    TOML file, or coefficients. A run like any other: inspect shows it, resume goes on with it.
     """
     path = config.find(config_file)
-    planned = coefficients.plan(config.load(path, overrides), export.architecture(export.read(spec)))
+    planned = coefficients.plan(
+        config.load(path, overrides), export.architecture(export.read(spec))
+    )
     _run(lambda live, run: begin_search(planned, run, live), run or _new_run(path))

@@ -1,7 +1,8 @@
 """One TOML file a run, and the objects it describes.
 
 Each table names a component and gives its constructor's keywords: the constructor is the schema.
-This is the only place where a name, or a `package.module:Object` of the user's own, becomes an object.
+This is the only place where a name, or a `package.module:Object` of the user's own, becomes an
+object.
 """
 
 import hashlib
@@ -58,9 +59,13 @@ class Config:
 
     @property
     def names_outside_code(self) -> bool:
-        """Whether a table names a `package.module:Object` of the user's own, or a cluster that would send us code."""
+        """Whether a table names a `package.module:Object` of the user's own, or a cluster that
+        would send us code.
+        """
         tables = [self._table(table) for table in _NAMED]
-        return any(":" in str(table.get(key, "")) for table in tables for key in ("name", "address"))
+        return any(
+            ":" in str(table.get(key, "")) for table in tables for key in ("name", "address")
+        )
 
     def _table(self, name: str) -> dict[str, Any]:
         table = dict(self.tables.get(name, {}))
@@ -78,7 +83,8 @@ class Config:
             raise InputError(f"{table}.name: {found}; takes {', '.join(names)}")
         if not self.trusted and ":" in str(address := keywords.get("address", "")):
             raise InputError(
-                f"{table}.address: {address} is a cluster whose answers are code, which a run directory may not name; "
+                f"{table}.address: {address} is a cluster whose answers "
+                "are code, which a run directory may not name; "
                 f"see that it is yours, then say --trust"
             )
         return construct(self._object(table, name, names), keywords, table, *fixed)

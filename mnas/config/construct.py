@@ -16,11 +16,23 @@ def _readable(annotation: Any) -> str:
         return f"a list: {_readable(get_args(annotation)[0])}, …"
     if get_origin(annotation) is not None:
         return " or ".join(map(_readable, get_args(annotation)))
-    words = {int: "an integer", float: "a number", bool: "true or false", str: "a string", type(None): "nothing"}
-    return "a table" if dataclasses.is_dataclass(annotation) else words.get(annotation, str(annotation))
+    words = {
+        int: "an integer",
+        float: "a number",
+        bool: "true or false",
+        str: "a string",
+        type(None): "nothing",
+    }
+    return (
+        "a table"
+        if dataclasses.is_dataclass(annotation)
+        else words.get(annotation, str(annotation))
+    )
 
 
-def construct(factory: Callable[..., Any], table: Mapping[str, Any], place: str, *fixed: Any) -> Any:
+def construct(
+    factory: Callable[..., Any], table: Mapping[str, Any], place: str, *fixed: Any
+) -> Any:
     """Call `factory(*fixed, **table)` after checking the table against its keyword-only parameters.
 
     A parameter that is itself a dataclass takes a table of its own, laid over its default.
@@ -37,7 +49,9 @@ def construct(factory: Callable[..., Any], table: Mapping[str, Any], place: str,
     keywords = {}
     for key, value in table.items():
         require_known(key, takes, place=f"{place}.", owner=f"[{place}]")
-        annotation = Any if takes[key].annotation is inspect.Parameter.empty else takes[key].annotation
+        annotation = (
+            Any if takes[key].annotation is inspect.Parameter.empty else takes[key].annotation
+        )
         if dataclasses.is_dataclass(annotation) and isinstance(value, Mapping):
             default = takes[key].default
             said = {} if default is inspect.Parameter.empty else dataclasses.asdict(default)

@@ -66,7 +66,8 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Config:
 
 
 def override(config: Config, overrides: Iterable[str]) -> Config:
-    """Return a configuration with `table.key=value` overrides applied, and the paths of its data absolute.
+    """Return a configuration with `table.key=value` overrides applied, and the paths of its data
+    absolute.
 
     Raises:
         InputError: naming the override that can't be read, or the table that is none.

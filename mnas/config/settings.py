@@ -14,9 +14,8 @@ class Settings:
     seed: int = 0
     retries: int = 2  # how often a job is run again that its machine, not its network, failed
     reuse: bool = True  # tell the result again when a network comes up twice, and train it once
-    stop_below: float = (
-        0.0  # end children not expected to reach this share of the rewards told; see mnas/engine/stopping.py
-    )
+    # end children not expected to reach this share of the rewards told; see mnas/engine/stopping.py
+    stop_below: float = 0.0
     init: str | list[str | list[int]] = ()  # type: ignore[assignment]  # networks to begin with; see mnas/engine/init.py
 
     def __post_init__(self) -> None:
@@ -24,7 +23,12 @@ class Settings:
         require(self.window >= 1, "window", self.window, "1 or more")
         require(0 <= self.seed < 2**63, "seed", self.seed, "0 to below 2^63")
         require(self.retries >= 0, "retries", self.retries, "0 or more")
-        require(0 <= self.stop_below < 1, "stop_below", self.stop_below, "0 (no early stopping) to below 1")
+        require(
+            0 <= self.stop_below < 1,
+            "stop_below",
+            self.stop_below,
+            "0 (no early stopping) to below 1",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,8 @@
 """Train a search's most promising networks again, with other seeds, before one of them is chosen.
 
-MnasNet trained the best 15 of its search again (§4.2). What comes of it is journalled like a trial's outcome, and the
-recommendation (`recommend.py`) reads it as further trainings of the same network.
+MnasNet trained the best 15 of its search again (§4.2). What comes of it is journalled like a
+trial's outcome, and the recommendation (`recommend.py`) reads it as further trainings of the same
+network.
 """
 
 import logging
@@ -23,14 +24,16 @@ logger = logging.getLogger("mnas")
 
 
 def confirm(run: Path, count: int, seeds: int = 1, *, trusted: bool = False) -> Iterator[Confirmed]:
-    """Train the `count` most promising networks `seeds` times each, and yield the outcomes as they come.
+    """Train the `count` most promising networks `seeds` times each, and yield the outcomes as they
+    come.
 
-    Which ones these are is decided by the trials alone. So what was confirmed before is not trained again, and a
-    call that was stopped goes on where it ended.
+    Which ones these are is decided by the trials alone. So what was confirmed before is not trained
+    again, and a call that was stopped goes on where it ended.
 
     Raises:
-        InputError: when the run can't be read, is being written, has no trial with an accuracy or, untrusted, names
-            code outside mnas; when the machine fails at one job more often than the search allows.
+        InputError: when the run can't be read, is being written, has no trial with an accuracy or,
+            untrusted, names code outside mnas; when the machine fails at one job more often than
+            the search allows.
         KeyboardInterrupt: on Ctrl-C; what has come stays.
     """
     with Journal.reopen(run) as journal:
@@ -47,7 +50,9 @@ def confirm(run: Path, count: int, seeds: int = 1, *, trusted: bool = False) -> 
 
         def submit(number: int) -> None:
             trial, repeat = jobs[number]
-            seed = np.random.SeedSequence((log.settings.seed, trial, repeat), spawn_key=(2,)).generate_state(1)[0]
+            seed = np.random.SeedSequence(
+                (log.settings.seed, trial, repeat), spawn_key=(2,)
+            ).generate_state(1)[0]
             tries[number] += 1
             runner.submit(Job(number, log.architecture(trial), int(seed)))
 
@@ -62,7 +67,8 @@ def confirm(run: Path, count: int, seeds: int = 1, *, trusted: bool = False) -> 
                 if failure and failure.kind in MACHINE_FAULTS:  # it says nothing of the network
                     if tries[result.trial] > log.settings.retries:
                         raise InputError(
-                            f"{run}: the machine failed again and again ({failure.kind}: {failure.message}); what is "
+                            f"{run}: the machine failed again and again "
+                            f"({failure.kind}: {failure.message}); what is "
                             f"confirmed is kept, the same command goes on"
                         )
                     logger.warning("confirming failed (%s): %s", failure.kind, failure.message)

@@ -16,7 +16,8 @@ FROM_RUN = 10  # networks taken from an earlier run, the most promising
 
 
 def genotypes(config: Config, space: Space) -> list[Genotype]:
-    """Return the genotypes of `[search] init`: names of published networks, specs, runs, and genotypes as they are.
+    """Return the genotypes of `[search] init`: names of published networks, specs, runs, and
+    genotypes as they are.
 
     Of a run's networks those that lie in the space are taken, and one must.
 
@@ -34,7 +35,9 @@ def genotypes(config: Config, space: Space) -> list[Genotype]:
 
 
 def planted(config: Config, space: Space) -> Config:
-    """Return the configuration with `[search] init` as genotypes: what a resume begins with again, whatever changed."""
+    """Return the configuration with `[search] init` as genotypes: what a resume begins with again,
+    whatever changed.
+    """
     seeds = genotypes(config, space)
     if not seeds:
         return config

@@ -3,8 +3,9 @@
 Trials are told to the controller in the order of their numbers, and each one told lets exactly one
 more be asked. So trial i is proposed by a controller that knows exactly the trials 0 … i − window,
 whatever finishes first: the search is a function of its configuration and its results, on any
-number of workers. Going on with a search is the same loop over a journal that is not empty.
-Early stopping (`stopping.py`) learns in the same order, so a child is ended by what was told when it was asked.
+number of workers. Going on with a search is the same loop over a journal that is not empty. Early
+stopping (`stopping.py`) learns in the same order, so a child is ended by what was told when it was
+asked.
 """
 
 import contextlib
@@ -65,7 +66,15 @@ class Parts:
         settings, views, space = config.settings(), config.views(), config.space()
         reward = config.reward(space)
         runner = config.runner(config.evaluate(space), run / "workers")
-        return cls(settings, views, space, reward, genotypes(config, space), config.controller(space), runner)
+        return cls(
+            settings,
+            views,
+            space,
+            reward,
+            genotypes(config, space),
+            config.controller(space),
+            runner,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,9 @@ class _Loop:
         for trial in range(window):
             self._ask(trial)
         self._progress(self._log)
-        for trial in itertools.takewhile(lambda number: number < self._log.trials, itertools.count()):
+        for trial in itertools.takewhile(
+            lambda number: number < self._log.trials, itertools.count()
+        ):
             outcome = self._outcome(trial)
             genotype = self._log.asks[trial].genotype
             self._controller.tell(trial, genotype, outcome.reward)
@@ -135,12 +146,19 @@ class _Loop:
             self._submit(trial)
 
     def _next(self, trial: int) -> Genotype | None:
-        """Return the genotype of a trial: a seed's, the journal's again, or what the controller proposes."""
+        """Return the genotype of a trial: a seed's, the journal's again, or what the controller
+        proposes.
+        """
         written = self._log.asks.get(trial)
         given: Genotype | None = None
         if trial < len(self._seeds):
             given = self._seeds[trial]
-        elif written and self._pure and trial % 100 and trial + self._settings.window in self._log.asks:
+        elif (
+            written
+            and self._pure
+            and trial % 100
+            and trial + self._settings.window in self._log.asks
+        ):
             given = written.genotype  # proposing it again would take long and change nothing
         if given is None:
             asked = self._controller.ask(trial)
@@ -152,10 +170,15 @@ class _Loop:
         """Refuse to go on when this code and machine would not have begun as the journal did."""
         written = self._log.asks[ask.trial]
         if replace(written, time=ask.time) != ask:
-            versions = ", ".join(f"{name} {version}" for name, version in self._log.sessions[-1].versions.items())
-            what = "asks another" if written.genotype != ask.genotype else "builds another network for"
+            versions = ", ".join(
+                f"{name} {version}" for name, version in self._log.sessions[-1].versions.items()
+            )
+            what = (
+                "asks another" if written.genotype != ask.genotype else "builds another network for"
+            )
             raise InputError(
-                f"{self._log.run}: replayed, the search {what} trial {ask.trial} than the journal has; "
+                f"{self._log.run}: replayed, the search {what} "
+                f"trial {ask.trial} than the journal has; "
                 f"this machine or its packages differ from those that wrote it ({versions})"
             )
 
@@ -176,7 +199,9 @@ class _Loop:
         return self._log.outcomes[trial]
 
     def _reuse(self, trial: int, source: Outcome) -> None:
-        logger.info("trial %d builds the network of trial %d: its result is told again", trial, source.trial)
+        logger.info(
+            "trial %d builds the network of trial %d: its result is told again", trial, source.trial
+        )
         self._journal.append(
             Outcome(
                 trial=trial,
@@ -197,7 +222,11 @@ class _Loop:
             logger.warning("trial %d failed (%s): %s", trial, failure.kind, failure.message)
             if failure.kind in MACHINE_FAULTS and self._retried[trial] < self._settings.retries:
                 self._retried[trial] += 1
-                self._journal.append(Retry(trial=trial, failure=failure, worker=result.worker, seconds=result.seconds))
+                self._journal.append(
+                    Retry(
+                        trial=trial, failure=failure, worker=result.worker, seconds=result.seconds
+                    )
+                )
                 self._submit(trial)
                 return
         asked = self._asked[trial]
@@ -239,7 +268,9 @@ def _integers(asked: Iterable[object]) -> Genotype:
 def _run(parts: Parts, journal: Journal, progress: Progress) -> Log:
     with contextlib.ExitStack() as stack:
         stack.callback(parts.runner.close)
-        scalars = stack.enter_context(Scalars(journal.log.run)) if parts.views.tensorboard else _quiet
+        scalars = (
+            stack.enter_context(Scalars(journal.log.run)) if parts.views.tensorboard else _quiet
+        )
 
         def both(log: Log) -> None:
             progress(log)
@@ -293,5 +324,7 @@ def resume(run: Path, progress: Progress = _quiet, *, trusted: bool = False) -> 
             return log
         parts = Parts.of(log.config(trusted=trusted), run)
         if parts.space != log.space:
-            raise InputError(f"{run}: this version of mnas has another space of that name than the journal holds")
+            raise InputError(
+                f"{run}: this version of mnas has another space of that name than the journal holds"
+            )
         return _run(parts, journal, progress)

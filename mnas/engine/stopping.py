@@ -1,15 +1,18 @@
-"""Early stopping: a child that is not expected to become good enough is ended before its last epoch.
+"""Early stopping: a child that is not expected to become good enough is ended before its last
+epoch.
 
-One straight line for each epoch, through the children that finished, says what to expect at the end of the accuracy
-after that epoch, and how far off that may be. A child is ended when even CAUTION deviations above what is expected its
-reward would be below a share of the rewards told. Told is what was expected: less than of some trial that was
-measured, so a child that was ended is never the best.
+One straight line for each epoch, through the children that finished, says what to expect at the end
+of the accuracy after that epoch, and how far off that may be. A child is ended when even CAUTION
+deviations above what is expected its reward would be below a share of the rewards told. Told is
+what was expected: less than of some trial that was measured, so a child that was ended is never the
+best.
 
-Google Vizier (Golovin et al. 2017): a regression on performance curves, as in its §3.2.1, against a quantile of all
-trials, as in its §3.2.2, the median stopping rule. Differs from the paper: least squares instead of a Gaussian
-process; a quantile instead of §3.2.1's best reward so far; curves are not compared at equal epoch, as in §3.2.2, where
-one that learns late looks bad, whether epochs tell anything or not (`benchmarks/early_stopping.py` measures both). And
-a child is ended by the trials that its controller knew when it was asked, whichever have finished since.
+Google Vizier (Golovin et al. 2017): a regression on performance curves, as in its §3.2.1, against a
+quantile of all trials, as in its §3.2.2, the median stopping rule. Differs from the paper: least
+squares instead of a Gaussian process; a quantile instead of §3.2.1's best reward so far; curves are
+not compared at equal epoch, as in §3.2.2, where one that learns late looks bad, whether epochs tell
+anything or not (`benchmarks/early_stopping.py` measures both). And a child is ended by the trials
+that its controller knew when it was asked, whichever have finished since.
 """
 
 from bisect import insort
@@ -42,7 +45,9 @@ class Line:
         return min(max(self.final + self.slope * (accuracy - self.centre), 0.0), 1.0)
 
     def least(self, final: float) -> float:
-        """Return the accuracy after the epoch below which `final` is out of reach, CAUTION taken."""
+        """Return the accuracy after the epoch below which `final` is out of reach,
+        CAUTION taken.
+        """
         missing = final - CAUTION * self.spread - self.final
         if self.slope == 0:
             return inf if missing > 0 else 0.0
@@ -80,7 +85,9 @@ class Stopping:
         self._share, self._reward = share, reward
         self._rewards: list[float] = []  # in order of size; of children ended early, what was told
         self._finished = 0
-        self._sums: Array = np.zeros((3, 0))  # of x, x·x and x·y: x after each epoch, y at the end, which is the last x
+        self._sums: Array = np.zeros(
+            (3, 0)
+        )  # of x, x·x and x·y: x after each epoch, y at the end, which is the last x
 
     def tell(self, outcome: Outcome) -> None:
         """Learn from a child that was trained: not from a failed one, nor twice from one."""
@@ -92,7 +99,9 @@ class Stopping:
         x = np.array([*outcome.curve[:-1], outcome.accuracy])
         if not self._finished:
             self._sums = np.zeros((3, len(x)))
-        if len(x) == self._sums.shape[1]:  # an evaluation of the user's own may end children by itself
+        if (
+            len(x) == self._sums.shape[1]
+        ):  # an evaluation of the user's own may end children by itself
             self._sums += [x, x * x, x * outcome.accuracy]
             self._finished += 1
 
@@ -109,7 +118,9 @@ def _lines(sums: Array, count: int) -> tuple[Line, ...]:
     centres, squares, products = sums / count
     final = centres[-1]
     variances, shared = squares - centres**2, np.maximum(products - centres * final, 0.0)
-    slopes = np.where(variances > 1e-12, shared / np.maximum(variances, 1e-12), 0.0)  # less is rounding
+    slopes = np.where(
+        variances > 1e-12, shared / np.maximum(variances, 1e-12), 0.0
+    )  # less is rounding
     left = np.maximum(variances[-1] - slopes * shared, 0.0) * count / (count - 2)
     fitted = zip(centres.tolist(), slopes.tolist(), np.sqrt(left).tolist(), strict=True)
     return tuple(Line(centre, float(final), slope, spread) for centre, slope, spread in fitted)[:-1]

@@ -1,7 +1,9 @@
-"""A search's scalars for TensorBoard, through tensorboardX, where `[log] tensorboard = true` asks for them.
+"""A search's scalars for TensorBoard, through tensorboardX, where `[log] tensorboard = true` asks
+for them.
 
-They are a view of the journal: a search that is gone on with writes them anew from its first trial, in the place of
-what it wrote before, so that no step is there twice and none is lost that a killed process still held.
+They are a view of the journal: a search that is gone on with writes them anew from its first trial,
+in the place of what it wrote before, so that no step is there twice and none is lost that a killed
+process still held.
 """
 
 from pathlib import Path
@@ -34,7 +36,10 @@ class Scalars:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._writer.close()
 

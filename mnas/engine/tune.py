@@ -1,7 +1,8 @@
-"""Our controllers inside Ray Tune: a Searcher for a Tuner of the user's own, with its schedulers and loggers.
+"""Our controllers inside Ray Tune: a Searcher for a Tuner of the user's own, with its schedulers
+and loggers.
 
-`mnas search` keeps its own loop: its journal survives what Tune's snapshots lose, and a trial costs it a
-twentieth (benchmarks/scale.py). This is for those who have a Tuner already.
+`mnas search` keeps its own loop: its journal survives what Tune's snapshots lose, and a trial costs
+it a twentieth (benchmarks/scale.py). This is for those who have a Tuner already.
 """
 
 import json
@@ -21,13 +22,14 @@ class Searcher(TuneSearcher):
     """Proposes architectures to Tune and learns from the accuracies it reports.
 
     A trial's config is `{"trial", "genotype", "architecture", "seed"}`: build the network of
-    `Architecture.from_json(config["architecture"])`, train it, and report `metric`, from 0 to 1. Trials are told
-    to the controller in the order of their numbers, as in `mnas search`; one that Tune ends with an error counts
-    as accuracy 0, one that its scheduler stopped early with what it last reported. A network that comes up again
-    is not run again: its accuracy is told once more.
+    `Architecture.from_json(config["architecture"])`, train it, and report `metric`, from 0 to 1.
+    Trials are told to the controller in the order of their numbers, as in `mnas search`; one that
+    Tune ends with an error counts as accuracy 0, one that its scheduler stopped early with what it
+    last reported. A network that comes up again is not run again: its accuracy is told once more.
 
     Args:
-        config: of `[search]` it takes trials, window, seed and reuse; and `[space]`, `[controller]`, `[reward]`.
+        config: of `[search]` it takes trials, window, seed and reuse; and `[space]`,
+            `[controller]`, `[reward]`.
         metric: the name under which the trainable reports the accuracy.
     """
 
@@ -38,7 +40,10 @@ class Searcher(TuneSearcher):
 
     def _begin(self) -> None:
         self._settings, self._space = self._config.settings(), self._config.space()
-        self._reward, self._controller = self._config.reward(self._space), self._config.controller(self._space)
+        self._reward, self._controller = (
+            self._config.reward(self._space),
+            self._config.controller(self._space),
+        )
         self._seeds = genotypes(self._config, self._space)
         self._genotypes: list[Genotype] = []  # of the trials asked, by number
         self._first: dict[str, int] = {}  # digest -> the first trial of that network
@@ -46,7 +51,9 @@ class Searcher(TuneSearcher):
         self._accuracies: dict[int, float] = {}
         self._told = 0
 
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
+    ) -> bool:
         """Take the Tuner's metric.
 
         Raises:
@@ -54,13 +61,16 @@ class Searcher(TuneSearcher):
         """
         if mode not in (None, "max") or config:
             raise InputError(
-                "mnas.engine.tune.Searcher: takes mode max and no param_space: the space is the configuration's"
+                "mnas.engine.tune.Searcher: takes mode max and no "
+                "param_space: the space is the configuration's"
             )
         self._metric = metric or self._metric
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the next architecture to try, None when the window is full, FINISHED when all were asked."""
+        """Return the next architecture to try, None when the window is full, FINISHED when all were
+        asked.
+        """
         while len(self._genotypes) < self._settings.trials:
             number = len(self._genotypes)
             if not self._tell(number - self._settings.window + 1):
@@ -78,7 +88,8 @@ class Searcher(TuneSearcher):
         return TuneSearcher.FINISHED
 
     def _ask(self) -> int | None:
-        """Ask for the next trial; return the one that is run for it, an earlier one where that has its network.
+        """Ask for the next trial; return the one that is run for it, an earlier one where that has
+        its network.
 
         None: the controller has nothing left to propose.
         """
@@ -95,7 +106,9 @@ class Searcher(TuneSearcher):
         return first if self._settings.reuse else number
 
     def _tell(self, count: int) -> bool:
-        """Tell the controller the first `count` trials, in order and no more; say whether they were all known."""
+        """Tell the controller the first `count` trials, in order and no more; say whether they were
+        all known.
+        """
         while self._told < count:
             genotype = self._genotypes[self._told]
             architecture = self._space.decode(genotype)
@@ -107,7 +120,9 @@ class Searcher(TuneSearcher):
             self._told += 1
         return True
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """Learn what became of a trial."""
         number = self._numbers.pop(trial_id, None)
         if number is None:
@@ -131,16 +146,21 @@ class Searcher(TuneSearcher):
         """Go on from what `save` wrote: a new controller is asked and told the same again.
 
         Raises:
-            InputError: when the file is of another configuration, or the replay asks other genotypes.
+            InputError: when the file is of another configuration, or the replay asks other
+                genotypes.
         """
         state = json.loads(Path(checkpoint_path).read_text())
         if state["config_digest"] != self._config.digest:
             raise InputError(f"{checkpoint_path}: written with another configuration")
         self._begin()
-        self._accuracies = {int(number): accuracy for number, accuracy in state["accuracies"].items()}
+        self._accuracies = {
+            int(number): accuracy for number, accuracy in state["accuracies"].items()
+        }
         for number, genotype in enumerate(state["genotypes"]):
             known = self._tell(number - self._settings.window + 1)
             self._ask()
             if not known or self._genotypes[number] != tuple(genotype):
-                raise InputError(f"{checkpoint_path}: replayed, the search asks another trial {number}")
+                raise InputError(
+                    f"{checkpoint_path}: replayed, the search asks another trial {number}"
+                )
         self._numbers = state["running"]

@@ -22,6 +22,11 @@ def is_one(log: Log) -> bool:
 
 
 def space_of(log: Log) -> ScalingSpace:
+    """Return the space of a coefficient search.
+
+    Raises:
+        InputError: when the run is another search.
+    """
     space = log.space
     if not isinstance(space, ScalingSpace):
         raise InputError(f"{log.run}: no coefficient search; mnas scale-search begins one")
@@ -29,6 +34,7 @@ def space_of(log: Log) -> ScalingSpace:
 
 
 def triple_of(log: Log, row: Row) -> Coefficients:
+    """Return the triple that a trial was scaled by."""
     return space_of(log).triples[log.asks[row.trial].genotype[0]]
 
 
@@ -41,14 +47,25 @@ def best_triple(log: Log) -> dict[str, Any]:
     space_of(log)
     if len(log.outcomes) < log.trials:
         raise InputError(
-            f"{log.run}: {len(log.outcomes)} of {log.trials} trials done; go on with: {log.resume_command}"
+            f"{log.run}: {len(log.outcomes)} of {log.trials} trials "
+            f"done; go on with: {log.resume_command}"
         )
     top = best(log, 1)
     if not top:
         raise InputError(f"{log.run}: every network failed; there is no best triple")
-    provenance = {"run": str(log.run.resolve()), "trial": top[0].trial, "config_digest": log.header.config_digest}
+    provenance = {
+        "run": str(log.run.resolve()),
+        "trial": top[0].trial,
+        "config_digest": log.header.config_digest,
+    }
     found = asdict(triple_of(log, top[0]))
-    return {"format": FORMAT, "mnas": __version__, **found, "accuracy": top[0].accuracy, "provenance": provenance}
+    return {
+        "format": FORMAT,
+        "mnas": __version__,
+        **found,
+        "accuracy": top[0].accuracy,
+        "provenance": provenance,
+    }
 
 
 def read(path: Path) -> Coefficients:

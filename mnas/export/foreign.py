@@ -24,10 +24,14 @@ def _read_foreign(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except Exception as error:  # a hostile pickle may raise anything
-        raise InputError(f"{path}: no checkpoint of plain tensors ({type(error).__name__})") from None
+        raise InputError(
+            f"{path}: no checkpoint of plain tensors ({type(error).__name__})"
+        ) from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(tensor, Tensor) for tensor in content.values()
+    ):
         raise InputError(f"{path}: no state dict: takes names and tensors")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
@@ -61,8 +65,16 @@ def _timm(architecture: Architecture) -> dict[str, str]:
 
 
 def _lukemelas(architecture: Architecture) -> dict[str, str]:
-    """EfficientNet-PyTorch (lukemelas) and its ports of TensorFlow's checkpoints: blocks counted through."""
-    names = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    """EfficientNet-PyTorch (lukemelas) and its ports of TensorFlow's checkpoints: blocks counted
+    through.
+    """
+    names = {
+        "_conv_stem": "conv_stem",
+        "_bn0": "bn1",
+        "_conv_head": "conv_head",
+        "_bn1": "bn2",
+        "_fc": "classifier",
+    }
     for number in range(len(architecture.blocks)):
         theirs = [["_expand_conv", "_bn0"], ["_depthwise_conv", "_bn1"], ["_project_conv", "_bn2"]]
         layers = _layers(architecture, number)
@@ -75,7 +87,9 @@ def _lukemelas(architecture: Architecture) -> dict[str, str]:
 
 
 def _torchvision_efficientnet(architecture: Architecture) -> dict[str, str]:
-    """Torchvision's EfficientNet: stages 1 … n of `features`, SE between the depthwise conv and the last."""
+    """Torchvision's EfficientNet: stages 1 … n of `features`, SE between the depthwise conv and the
+    last.
+    """
     last = len(architecture.stages) + 1
     names = {"features.0.0": "conv_stem", "features.0.1": "bn1", "classifier.1": "classifier"}
     names |= {f"features.{last}.0": "conv_head", f"features.{last}.1": "bn2"}
@@ -102,13 +116,21 @@ def _torchvision_mobilenet(architecture: Architecture) -> dict[str, str]:
         theirs, place = f"features.{number + 1}.conv", _place(architecture, number)
         *nested, (conv, bn) = _layers(architecture, number)
         for index, (inner, norm) in enumerate(nested):
-            names |= {f"{theirs}.{index}.0": f"{place}.{inner}", f"{theirs}.{index}.1": f"{place}.{norm}"}
-        names |= {f"{theirs}.{len(nested)}": f"{place}.{conv}", f"{theirs}.{len(nested) + 1}": f"{place}.{bn}"}
+            names |= {
+                f"{theirs}.{index}.0": f"{place}.{inner}",
+                f"{theirs}.{index}.1": f"{place}.{norm}",
+            }
+        names |= {
+            f"{theirs}.{len(nested)}": f"{place}.{conv}",
+            f"{theirs}.{len(nested) + 1}": f"{place}.{bn}",
+        }
     return names
 
 
 def _torchvision_mnasnet(architecture: Architecture) -> dict[str, str]:
-    """Torchvision's MnasNet: the stem and the first, separable stage flat in `layers`, the others nested."""
+    """Torchvision's MnasNet: the stem and the first, separable stage flat in `layers`, the others
+    nested.
+    """
     names = {"layers.0": "conv_stem", "layers.1": "bn1", "classifier.1": "classifier"}
     names |= {"layers.14": "conv_head", "layers.15": "bn2"}
     for number in range(len(architecture.blocks)):
@@ -117,10 +139,16 @@ def _torchvision_mnasnet(architecture: Architecture) -> dict[str, str]:
         for index, (conv, bn) in enumerate(_layers(architecture, number)):
             at = 3 * index
             if stage == 0:
-                names |= {f"layers.{3 + at}": f"{place}.{conv}", f"layers.{4 + at}": f"{place}.{bn}"}
+                names |= {
+                    f"layers.{3 + at}": f"{place}.{conv}",
+                    f"layers.{4 + at}": f"{place}.{bn}",
+                }
             else:
                 theirs = f"layers.{7 + stage}.{repeat}.layers"
-                names |= {f"{theirs}.{at}": f"{place}.{conv}", f"{theirs}.{at + 1}": f"{place}.{bn}"}
+                names |= {
+                    f"{theirs}.{at}": f"{place}.{conv}",
+                    f"{theirs}.{at + 1}": f"{place}.{bn}",
+                }
     return names
 
 
@@ -150,6 +178,9 @@ def import_weights(path: Path, network: Network, naming: str | None = None) -> s
         naming = max(tables, key=lambda name: sum(_split(key)[0] in tables[name] for key in found))
     require_known(naming, NAMINGS, place="naming ", owner="it")
     known = tables[naming]
-    named = {known.get(layer, layer) + suffix: found[layer + suffix] for layer, suffix in map(_split, found)}
+    named = {
+        known.get(layer, layer) + suffix: found[layer + suffix]
+        for layer, suffix in map(_split, found)
+    }
     load_tensors(network, named, f"{path}, read by {naming}'s names")
     return naming

@@ -1,4 +1,6 @@
-"""ONNX out: through torch's exporter, then run by onnxruntime and compared before it is called done."""
+"""ONNX out: through torch's exporter, then run by onnxruntime and compared before it is called
+done.
+"""
 
 import logging
 from pathlib import Path
@@ -14,14 +16,16 @@ TOLERANCE = 1e-4  # of the largest logit
 
 
 def export(network: Network, path: Path) -> float:
-    """Write `network`, in evaluation mode, to `path`; input `images` `[batch, C, H, W]`, output `logits`.
+    """Write `network`, in evaluation mode, to `path`; input `images` `[batch, C, H, W]`, output
+    `logits`.
 
     Returns:
-        The largest difference between onnxruntime's and PyTorch's logits on random images, as a share
-        of the largest logit.
+        The largest difference between onnxruntime's and PyTorch's logits on random images, as a
+        share of the largest logit.
 
     Raises:
-        InputError: when the extra `onnx` is not installed, or the outputs differ by more than TOLERANCE.
+        InputError: when the extra `onnx` is not installed, or the outputs differ by more than
+            TOLERANCE.
     """
     try:
         import onnxruntime
@@ -29,7 +33,11 @@ def export(network: Network, path: Path) -> float:
     except ImportError as error:
         raise InputError(f"onnx: {error.name} is not installed; pip install 'mnas[onnx]'") from None
     network = network.eval()
-    shape = (network.architecture.in_channels, network.architecture.resolution, network.architecture.resolution)
+    shape = (
+        network.architecture.in_channels,
+        network.architecture.resolution,
+        network.architecture.resolution,
+    )
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     program = torch.onnx.export(
         network,
@@ -54,5 +62,8 @@ def export(network: Network, path: Path) -> float:
 def _difference(found: Tensor, expected: Tensor, path: Path) -> float:
     difference: float = ((found - expected).abs().max() / expected.abs().max()).item()
     if not difference < TOLERANCE:
-        raise InputError(f"{path}: onnxruntime's logits differ from PyTorch's by {difference:.2g}; nothing was written")
+        raise InputError(
+            f"{path}: onnxruntime's logits differ from PyTorch's "
+            f"by {difference:.2g}; nothing was written"
+        )
     return difference

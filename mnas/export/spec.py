@@ -1,4 +1,6 @@
-"""Specs: an architecture as a JSON file, with what it costs, what it reached and where it comes from."""
+"""Specs: an architecture as a JSON file, with what it costs, what it reached and where it comes
+from.
+"""
 
 import json
 import re
@@ -19,7 +21,9 @@ _MEASURED = ("validation", "test")  # parts of the data
 
 
 def spec(architecture: Architecture, name: str, **more: Any) -> dict[str, Any]:
-    """Return an architecture's spec; `more` (accuracy, provenance) goes behind what follows from it."""
+    """Return an architecture's spec; `more` (accuracy, provenance) goes behind what follows from
+    it.
+    """
     price = cost(architecture)
     return {
         "format": FORMAT,
@@ -48,9 +52,16 @@ def architecture(content: Mapping[str, Any]) -> Architecture:
 def headline(content: Mapping[str, Any]) -> str:
     """Say in one line what a spec is."""
     words = [str(content["name"])]
-    words += [f"{millions(content[field])} {unit}" for field, unit in (("macs", "MACs"), ("params", "params"))]
+    words += [
+        f"{millions(content[field])} {unit}"
+        for field, unit in (("macs", "MACs"), ("params", "params"))
+    ]
     if "accuracy" in content:
-        words += [f"{part} accuracy {value:.4f}" for part, value in content["accuracy"].items() if part in _MEASURED]
+        words += [
+            f"{part} accuracy {value:.4f}"
+            for part, value in content["accuracy"].items()
+            if part in _MEASURED
+        ]
     return ", ".join(words)
 
 
@@ -65,7 +76,9 @@ def read_json(path: Path, what: str) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise InputError(f"{path}: a folder; takes {what}, which mnas export makes of a run") from None
+        raise InputError(
+            f"{path}: a folder; takes {what}, which mnas export makes of a run"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not {what}, not even JSON ({error})") from None
 
@@ -79,7 +92,9 @@ def read(path: Path) -> dict[str, Any]:
     data = read_json(path, "a spec")
     if isinstance(data, dict) and ("arch_def" in data or "blocks_args" in data):
         try:
-            return spec(from_strings(data), re.sub(r"[^\w-]+", "-", path.stem).strip("-") or "network")
+            return spec(
+                from_strings(data), re.sub(r"[^\w-]+", "-", path.stem).strip("-") or "network"
+            )
         except InputError as error:
             raise error.at(f"{path}: ") from None
         except (TypeError, AttributeError) as error:
@@ -94,12 +109,15 @@ def checked(data: Any) -> dict[str, Any]:
     """Return `data` when it is a spec.
 
     Raises:
-        InputError: when it is none, is of another version, or its figures are not its architecture's.
+        InputError: when it is none, is of another version, or its figures are not its
+            architecture's.
     """
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError("not a spec; takes what mnas export or mnas zoo writes")
     if data.get("version") != VERSION:
-        raise InputError(f"spec version {data.get('version')!r}; mnas {__version__} reads version {VERSION}")
+        raise InputError(
+            f"spec version {data.get('version')!r}; mnas {__version__} reads version {VERSION}"
+        )
     found = Architecture.from_json(data.get("architecture"))
     name = data.get("name")
     # It becomes part of file names: it must not lead out of a folder.
@@ -108,8 +126,12 @@ def checked(data: Any) -> dict[str, Any]:
     # Not the architecture itself, to which a later version may have added a field with its default.
     for field, true in spec(found, name).items():
         if field != "architecture" and data.get(field) != true:
-            raise InputError(f"{field} is {data.get(field)!r}, its architecture's is {true!r}; edited by hand?")
+            raise InputError(
+                f"{field} is {data.get(field)!r}, its architecture's is {true!r}; edited by hand?"
+            )
     accuracy = data.get("accuracy", {"validation": 0.0})
-    if not isinstance(accuracy, dict) or not all(isinstance(accuracy.get(part, 0.0), float) for part in _MEASURED):
+    if not isinstance(accuracy, dict) or not all(
+        isinstance(accuracy.get(part, 0.0), float) for part in _MEASURED
+    ):
         raise InputError("accuracy: takes an object with validation and test, numbers")
     return data

@@ -11,7 +11,8 @@ from search_space.errors import InputError, require_known
 
 
 def strings(content: Mapping[str, Any], grammar: str) -> dict[str, Any]:
-    """Return a spec's network in timm's or TensorFlow's strings and keywords, read back and found the same.
+    """Return a spec's network in timm's or TensorFlow's strings and keywords, read back and found
+    the same.
 
     Beside TensorFlow's strings stand our own names for what they do not say.
 
@@ -22,7 +23,11 @@ def strings(content: Mapping[str, Any], grammar: str) -> dict[str, Any]:
     if grammar == "timm":
         written = to_timm(said)
     else:
-        fields = {name: value for name, value in said.to_json().items() if name not in ("stages", "stem_stride")}
+        fields = {
+            name: value
+            for name, value in said.to_json().items()
+            if name not in ("stages", "stem_stride")
+        }
         written = {"blocks_args": to_tf(said), **fields}
     written["resolution"] = said.resolution
     back = from_strings(written)
@@ -44,5 +49,7 @@ def from_strings(content: Mapping[str, Any]) -> Architecture:
         return from_timm(content["arch_def"], **keywords)
     fields = {name: value for name, value in content.items() if name != "blocks_args"}
     for name in fields:
-        require_known(name, Architecture.__dataclass_fields__.keys() - {"stages", "stem_stride"}, owner="it")
+        require_known(
+            name, Architecture.__dataclass_fields__.keys() - {"stages", "stem_stride"}, owner="it"
+        )
     return from_tf(content["blocks_args"], **fields)

@@ -27,7 +27,8 @@ def trial_spec(log: Log, trial: int | None = None) -> dict[str, Any]:
         raise InputError(f"trial: {trial} {why}; nothing to export")
     if found.digest != log.asks[trial].digest:
         raise InputError(
-            f"{log.run}: trial {trial} builds another network than the journal says; written by other code"
+            f"{log.run}: trial {trial} builds another network than "
+            "the journal says; written by other code"
         )
     provenance = {
         "run": str(log.run.resolve()),

@@ -1,7 +1,8 @@
-"""Weights in and out, as safetensors under timm's names. The only place that reads a foreign checkpoint.
+"""Weights in and out, as safetensors under timm's names. The only place that reads a foreign
+checkpoint.
 
-A file carries the digest of the network it belongs to; loading checks it. Foreign checkpoints are read
-without running any code in them (`weights_only`), and their names mapped onto ours.
+A file carries the digest of the network it belongs to; loading checks it. Foreign checkpoints are
+read without running any code in them (`weights_only`), and their names mapped onto ours.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,10 @@ def load(network: Network, path: Path) -> None:
     found, metadata = tensors.load(path)
     digest, ours = metadata.get("mnas_digest"), network.architecture.digest
     if digest is None:
-        raise InputError(f"{path}: does not say which network it is of; mnas import-weights makes a file that does")
+        raise InputError(
+            f"{path}: does not say which network it is of; mnas "
+            "import-weights makes a file that does"
+        )
     if digest != ours:
         raise InputError(f"{path}: weights of the network {digest}; this one is {ours}")
     load_tensors(network, found, str(path))
@@ -39,21 +43,30 @@ def load_tensors(network: Network, given: Mapping[str, Tensor], source: str) -> 
     """Load tensors under our names.
 
     Raises:
-        InputError: naming the first keys that are missing or too many, or the first shape that differs.
+        InputError: naming the first keys that are missing or too many, or the first shape that
+            differs.
     """
     wanted = network.state_dict()
-    for what, names in (("lacks", wanted.keys() - given.keys()), ("has also", given.keys() - wanted.keys())):
+    for what, names in (
+        ("lacks", wanted.keys() - given.keys()),
+        ("has also", given.keys() - wanted.keys()),
+    ):
         # Counters of batches seen are not in every format, and change no output.
         listed = sorted(name for name in names if not name.endswith("num_batches_tracked"))
         if listed:
             more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-            raise InputError(f"{source}: of another network: it {what} {', '.join(listed[:3])}{more}")
+            raise InputError(
+                f"{source}: of another network: it {what} {', '.join(listed[:3])}{more}"
+            )
     for name, tensor in given.items():
         if name in wanted and tensor.shape != wanted[name].shape:
             raise InputError(
-                f"{source}: of another network: {name} is {list(tensor.shape)}, takes {list(wanted[name].shape)}"
+                f"{source}: of another network: {name} is {list(tensor.shape)}, "
+                f"takes {list(wanted[name].shape)}"
             )
-    network.load_state_dict({name: tensor for name, tensor in given.items() if name in wanted}, strict=False)
+    network.load_state_dict(
+        {name: tensor for name, tensor in given.items() if name in wanted}, strict=False
+    )
 
 
 def from_checkpoint(architecture: Architecture, path: Path, output: Path) -> None:
@@ -66,7 +79,9 @@ def from_checkpoint(architecture: Architecture, path: Path, output: Path) -> Non
     parts = {name.partition(".")[0] for name in found}
     kept = "average." if "average" in parts else "network."
     network = initialised(architecture, None)
-    given = {name.removeprefix(kept): tensor for name, tensor in found.items() if name.startswith(kept)}
+    given = {
+        name.removeprefix(kept): tensor for name, tensor in found.items() if name.startswith(kept)
+    }
     load_tensors(network, given, str(path))
     save(network, output)
 

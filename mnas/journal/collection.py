@@ -1,4 +1,6 @@
-"""Python's garbage collector, kept from walking through all trials again and again: none of them is garbage."""
+"""Python's garbage collector, kept from walking through all trials again and again: none of them is
+garbage.
+"""
 
 import contextlib
 import gc

@@ -1,12 +1,13 @@
-"""What a journal says, and reading it. Needs no lock; a running search may be read, at once or as it goes on.
+"""What a journal says, and reading it. Needs no lock; a running search may be read, at once or as
+it goes on.
 
-`RUN/journal.jsonl` begins with a header (the configuration, the space as data, the versions) and then
-tells what happened, in order: a trial was asked, a job was tried again, a trial has its outcome, the
-search was resumed. `mnas.journal.records` has the lines.
+`RUN/journal.jsonl` begins with a header (the configuration, the space as data, the versions) and
+then tells what happened, in order: a trial was asked, a job was tried again, a trial has its
+outcome, the search was resumed. `mnas.journal.records` has the lines.
 
-A last line without its newline was cut off by a crash, or is being written, and is not read yet. Any other
-line that can't be read is an error that names it: guessing would teach the controller something that did
-not happen.
+A last line without its newline was cut off by a crash, or is being written, and is not read yet.
+Any other line that can't be read is an error that names it: guessing would teach the controller
+something that did not happen.
 """
 
 import shlex
@@ -47,12 +48,16 @@ class Log:
         self.settings, self.reward = self.config().settings(), self.config().reward()
 
     def config(self, *, trusted: bool = False) -> Config:
-        """Return the run's configuration; it came with the run, so it may not name code of its own."""
+        """Return the run's configuration; it came with the run, so it may not name code
+        of its own.
+        """
         return Config(self.header.config, trusted)
 
     @property
     def trials(self) -> int:
-        """How many the search is to have; fewer than asked for where the space has no more networks."""
+        """How many the search is to have; fewer than asked for where the space has no more
+        networks.
+        """
         return self.settings.trials if self.exhausted is None else self.exhausted
 
     @property
@@ -104,7 +109,10 @@ class Log:
         elif isinstance(record, Outcome):
             self._require_running(record)
             if record.reused_from is not None and record.reused_from not in self.outcomes:
-                raise InputError(f"trial {record.trial} is said to reuse {record.reused_from}, which has no outcome")
+                raise InputError(
+                    f"trial {record.trial} is said to reuse "
+                    f"{record.reused_from}, which has no outcome"
+                )
             self.outcomes[record.trial] = record
         elif isinstance(record, Retry):
             self._require_running(record)
@@ -113,7 +121,9 @@ class Log:
             self.sessions.append(record.session)
         elif isinstance(record, Exhausted):
             if record.trials != len(self.asks):
-                raise InputError(f"exhausted after {record.trials} trials, where {len(self.asks)} were asked")
+                raise InputError(
+                    f"exhausted after {record.trials} trials, where {len(self.asks)} were asked"
+                )
             self.exhausted = record.trials
         else:
             if record.trial not in self.outcomes or (record.trial, record.repeat) in self.confirmed:
@@ -126,7 +136,8 @@ class Log:
 
 
 def _within(genotypes: Sequence[Genotype], sizes: Sequence[int]) -> bool:
-    """Say whether each has a number from 0 to below its size for each decision; no where one is above 255, too.
+    """Say whether each has a number from 0 to below its size for each decision; no where one is
+    above 255, too.
 
     A hundred thousand take 0.05 s; number by number they took three times that.
     """

@@ -19,7 +19,8 @@ BLOCK = 1 << 20  # bytes read at a time: of a long journal only its records are 
 
 
 class Reader:
-    """Reads a journal as it grows: each call takes in the whole lines that were written since the last one.
+    """Reads a journal as it grows: each call takes in the whole lines that were written since the
+    last one.
 
     The file is opened anew each time, which is when a network drive shows what others wrote.
     """
@@ -32,7 +33,8 @@ class Reader:
         self._lines = 0  # read so far
 
     def __call__(self) -> Log:
-        """Return the log as the journal's whole lines have it; the same object each time, taken further.
+        """Return the log as the journal's whole lines have it; the same object each time, taken
+        further.
 
         Raises:
             InputError: when there is no journal, or a line of it can't be read.
@@ -42,7 +44,9 @@ class Reader:
                 while lines := _whole_lines(file, self._log.size if self._log else 0):
                     self._take(lines)
                 if self._log and os.fstat(file.fileno()).st_size < self._log.size:
-                    raise InputError(f"{self._path}: shorter than it was; another file has taken its place")
+                    raise InputError(
+                        f"{self._path}: shorter than it was; another file has taken its place"
+                    )
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{self._run}: no run directory; it holds no {NAME}") from None
         if self._log is None:
@@ -71,14 +75,17 @@ class Reader:
 
 
 def _records(block: bytes) -> list[Record]:
-    """Return the record of each line, all read at once, which is quicker; nothing where one can't be read.
+    """Return the record of each line, all read at once, which is quicker; nothing where one can't
+    be read.
 
-    Lines that begin and end with braces can't share a record: where one ended inside an object, the next would
-    have to begin with a quote, no list in a record takes an object, and no string the line's end that is put between
-    them. Of that many records each line has one.
+    Lines that begin and end with braces can't share a record: where one ended inside an object, the
+    next would have to begin with a quote, no list in a record takes an object, and no string the
+    line's end that is put between them. Of that many records each line has one.
     """
     lines = block.count(b"\n")
-    if not (block.startswith(b"{") and block.endswith(b"}\n") and block.count(b"}\n{") == lines - 1):
+    if not (
+        block.startswith(b"{") and block.endswith(b"}\n") and block.count(b"}\n{") == lines - 1
+    ):
         return []
     try:
         records = RECORDS.validate_json(b"[%b]" % block[:-1].replace(b"\n", b",\n"))
@@ -97,10 +104,13 @@ def _one_by_one(block: bytes) -> Iterator[Record]:
 
 
 def _whole_lines(file: IO[bytes], start: int) -> bytes:
-    """Return the whole lines of about the next BLOCK bytes from `start`; nothing when there is none yet."""
+    """Return the whole lines of about the next BLOCK bytes from `start`; nothing when there is none
+    yet.
+    """
     most = BLOCK
     while True:
-        # From the start of the line each time: what was torn may have been cut off meanwhile and written anew.
+        # From the start of the line each time: what was torn may have been cut off meanwhile and
+        # written anew.
         file.seek(start)
         content = file.read(most)
         whole = content.rfind(b"\n") + 1
@@ -135,8 +145,15 @@ def _begin(run: Path, line: bytes) -> Log:
     if data.get("format") != FORMAT:
         session = data.get("session")
         versions = session.get("versions", {}) if isinstance(session, dict) else {}
-        by = f", written by mnas {versions['mnas']}" if isinstance(versions, dict) and "mnas" in versions else ""
-        raise InputError(f"{path}: journal format {data.get('format')!r}{by}; mnas {__version__} reads format {FORMAT}")
+        by = (
+            f", written by mnas {versions['mnas']}"
+            if isinstance(versions, dict) and "mnas" in versions
+            else ""
+        )
+        raise InputError(
+            f"{path}: journal format {data.get('format')!r}{by}; "
+            f"mnas {__version__} reads format {FORMAT}"
+        )
     try:
         log = Log(run, HEADER.validate_json(line))
     except ValidationError as error:
@@ -144,6 +161,8 @@ def _begin(run: Path, line: bytes) -> Log:
     except InputError as error:
         raise error.at(f"{path}, line 1: ") from None
     if log.config().digest != log.header.config_digest:
-        raise InputError(f"{path}, line 1: the configuration was changed after the search had begun")
+        raise InputError(
+            f"{path}, line 1: the configuration was changed after the search had begun"
+        )
     _ = log.space  # a header without one says so before the trials
     return log

@@ -1,4 +1,5 @@
-"""The records of a journal: what a line of `RUN/journal.jsonl` may be. docs/journal.md says it for people.
+"""The records of a journal: what a line of `RUN/journal.jsonl` may be. docs/journal.md says it for
+people.
 
 Nothing in them is code. A change that older versions would misread raises FORMAT.
 """
@@ -112,7 +113,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class Exhausted:
-    """The controller had nothing left to propose: the search ends with fewer trials than it might have had."""
+    """The controller had nothing left to propose: the search ends with fewer trials than it might
+    have had.
+    """
 
     event: Literal["exhausted"] = "exhausted"
     trials: Annotated[int, Field(ge=1)]
@@ -121,7 +124,9 @@ class Exhausted:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class Confirmed:
-    """A trial's network was trained again, after the search, with another seed; the controller is not told."""
+    """A trial's network was trained again, after the search, with another seed; the controller is
+    not told.
+    """
 
     event: Literal["confirmed"] = "confirmed"
     trial: Count
@@ -144,4 +149,6 @@ RECORDS: TypeAdapter[list[Record]] = TypeAdapter(list[_Record])
 
 def to_line(record: Header | Record) -> bytes:
     """Write a record as a journal's line."""
-    return (HEADER.dump_json(record) if isinstance(record, Header) else RECORD.dump_json(record)) + b"\n"
+    return (
+        HEADER.dump_json(record) if isinstance(record, Header) else RECORD.dump_json(record)
+    ) + b"\n"

@@ -1,7 +1,8 @@
-"""Writing the journal: append-only JSON lines, the only state of a search (`mnas.journal.log` reads them).
+"""Writing the journal: append-only JSON lines, the only state of a search (`mnas.journal.log` reads
+them).
 
-One writer at a time, locked. A line is on the disk before anything comes of it: before the job that it
-announces runs, before the search waits for the next.
+One writer at a time, locked. A line is on the disk before anything comes of it: before the job that
+it announces runs, before the search waits for the next.
 """
 
 import contextlib
@@ -19,9 +20,13 @@ from search_space import InputError, Space
 
 
 class Journal:
-    """The one writer of a run's journal. Holds the run's lock until closed, or until its process dies."""
+    """The one writer of a run's journal. Holds the run's lock until closed, or until its process
+    dies.
+    """
 
-    def __init__(self, log: Log, file: IO[bytes], lock: IO[str], pending: Resumed | None = None) -> None:
+    def __init__(
+        self, log: Log, file: IO[bytes], lock: IO[str], pending: Resumed | None = None
+    ) -> None:
         self.log = log
         self._file, self._lock, self._pending = file, lock, pending
         self._synced = True
@@ -80,7 +85,8 @@ class Journal:
         self.close()
 
     def append(self, record: Record) -> None:
-        """Write a record, then take it into the log; the first one after a resume says so before it.
+        """Write a record, then take it into the log; the first one after a resume says so before
+        it.
 
         From here on it outlives this process; `sync` makes it outlive the machine.
 
@@ -115,7 +121,8 @@ class Journal:
             raise InputError(f"{self.log.run / NAME}: {error.strerror}; {remedy}") from None
 
     def _write(self, record: Header | Record) -> None:
-        # Where a file system does not share its locks, this still tells that someone else took the run over.
+        # Where a file system does not share its locks, this still tells that someone else took the
+        # run over.
         if os.fstat(self._file.fileno()).st_size != self._file.tell():
             raise InputError(f"{self.log.run / NAME}: another process writes it; this one stops")
         line = to_line(record)

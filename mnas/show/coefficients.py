@@ -29,5 +29,13 @@ def table(log: Log) -> str:
         for row in best(log, len(log.outcomes))
         for triple in (triple_of(log, row),)
     ]
-    headers = ["depth α", "width β", "resolution γ", "accuracy", "MACs", "of baseline", "triples alike"]
+    headers = [
+        "depth α",
+        "width β",
+        "resolution γ",
+        "accuracy",
+        "MACs",
+        "of baseline",
+        "triples alike",
+    ]
     return tabulate(rows, headers, disable_numparse=True)

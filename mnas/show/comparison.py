@@ -26,15 +26,25 @@ def text(found: Sequence[Group]) -> str:
     logs = [log for group in found for log in group.logs]
     lines = [f"Best reward so far; {describe(logs[0].reward)}", ""]
     rows = [
-        [group.name, len(group.logs), *(_cell(group.best_so_far(budget), len(group.logs)) for budget in at)]
+        [
+            group.name,
+            len(group.logs),
+            *(_cell(group.best_so_far(budget), len(group.logs)) for budget in at),
+        ]
         for group in found
     ]
-    lines.append(tabulate(rows, ["search", "seeds", *(f"{b:,} trials" for b in at)], disable_numparse=True))
+    lines.append(
+        tabulate(rows, ["search", "seeds", *(f"{b:,} trials" for b in at)], disable_numparse=True)
+    )
     if any(len(group.logs) > 1 for group in found):
         lines += ["", "± standard deviation over seeds; (n) where only n of them came so far"]
     if len({json.dumps(log.header.space, sort_keys=True) for log in logs}) > 1:
         names = dict.fromkeys(str(log.header.config.get("space", {}).get("name")) for log in logs)
-        lines += ["", f"Their spaces differ ({printable(', '.join(names))}): not the controllers alone are compared"]
+        lines += [
+            "",
+            f"Their spaces differ ({printable(', '.join(names))}): "
+            "not the controllers alone are compared",
+        ]
     return "\n".join(lines)
 
 
@@ -46,7 +56,8 @@ def _cell(rewards: Array, of: int) -> str:
 
 
 def plot(found: Sequence[Group], path: Path) -> None:
-    """Draw the best reward so far of each group over the trials: the mean, in a band of one standard deviation.
+    """Draw the best reward so far of each group over the trials: the mean, in a band of one
+    standard deviation.
 
     Raises:
         InputError: when matplotlib is not there, or the file's ending is unknown.
@@ -62,7 +73,9 @@ def plot(found: Sequence[Group], path: Path) -> None:
         (line,) = axes.plot(trials, mean, lw=1.5, label=f"{group.name} ({seeds})")
         if len(curves) > 1:
             spread = shared.std(0, ddof=1)
-            axes.fill_between(trials, mean - spread, mean + spread, alpha=0.2, color=line.get_color(), lw=0)
+            axes.fill_between(
+                trials, mean - spread, mean + spread, alpha=0.2, color=line.get_color(), lw=0
+            )
     axes.set_xscale("log")
     axes.set_xlabel("trials")
     axes.set_ylabel("best reward so far")

@@ -1,7 +1,8 @@
-"""A live view of a search, on this machine or in a mounted directory: it only ever reads the journal.
+"""A live view of a search, on this machine or in a mounted directory: it only ever reads the
+journal.
 
-On a terminal the view is drawn again in place, elsewhere a plain line tells of each change. It ends with the search;
-one that was stopped is waited for, until it is gone on with.
+On a terminal the view is drawn again in place, elsewhere a plain line tells of each change. It ends
+with the search; one that was stopped is waited for, until it is gone on with.
 """
 
 import shutil
@@ -46,7 +47,9 @@ def follow(run: Path, top: int = 5, interval: float = INTERVAL, out: TextIO | No
 
 
 def snapshots(run: Path, interval: float = INTERVAL) -> Iterator[tuple[Log, Vitals]]:
-    """Yield the log and how the search is doing, again and again until it is finished; the log is the same object."""
+    """Yield the log and how the search is doing, again and again until it is finished; the log is
+    the same object.
+    """
     reader = Reader(run)
     while True:
         try:
@@ -78,7 +81,9 @@ class _Lines:
             words.append(f"best {winner[0].reward:.4f} (trial {winner[0].trial})")
         if found.state == "stopped":
             words.append(f"go on with: {log.resume_command}")
-        print(f"{time.strftime('%H:%M:%S')} {printable(', '.join(words))}", file=self._out, flush=True)
+        print(
+            f"{time.strftime('%H:%M:%S')} {printable(', '.join(words))}", file=self._out, flush=True
+        )
 
 
 class _Screen:
@@ -90,20 +95,31 @@ class _Screen:
 
     def __call__(self, log: Log, found: Vitals) -> None:
         size = shutil.get_terminal_size()
-        lines = [line[: size.columns - 1] for line in view(log, found, size.columns - 1, self._top)][: size.lines - 1]
+        lines = [
+            line[: size.columns - 1] for line in view(log, found, size.columns - 1, self._top)
+        ][: size.lines - 1]
         back = _ABOVE.format(self._drawn) if self._drawn else ""
         print(f"{back}\r{_REST}" + "\n".join(lines), file=self._out, flush=True)
         self._drawn = len(lines)
 
 
 def view(log: Log, found: Vitals, width: int, top: int = 5) -> list[str]:
-    """Return the view's lines for a terminal of `width` columns, 60 or more; only a long path may be cut off."""
+    """Return the view's lines for a terminal of `width` columns, 60 or more; only a long path may
+    be cut off.
+    """
     done = f"{found.state}, {found.told} of {found.planned} trials done"
     lines = [printable(f"{done}: {log.run}"), _bar(found, width)]
-    workers = f"workers busy {found.busy} of {found.workers} seen lately" if found.workers else "no worker heard of yet"
+    workers = (
+        f"workers busy {found.busy} of {found.workers} seen lately"
+        if found.workers
+        else "no worker heard of yet"
+    )
     lines.append(f"{workers}, lag {found.lag} of {log.settings.window}")
     if found.entropy is not None:
-        lines.append(f"controller entropy {found.entropy:.2f} of uniform (last {min(RECENT, found.asked)} asked)")
+        lines.append(
+            f"controller entropy {found.entropy:.2f} of uniform "
+            f"(last {min(RECENT, found.asked)} asked)"
+        )
     lines.append(", ".join(_counts(found)) or "no failure, no retry, nothing reused")
     lines += _curve(log, width)
     if winners := best(log, top):
@@ -111,7 +127,11 @@ def view(log: Log, found: Vitals, width: int, top: int = 5) -> list[str]:
     if found.state == "stopped":
         lines += ["", "Stopped; go on with:", *textwrap.wrap(printable(log.resume_command), width)]
     if found.state == "silent":
-        lines += ["", "Nothing written for a while, on another machine:", "stopped, or training a child for long"]
+        lines += [
+            "",
+            "Nothing written for a while, on another machine:",
+            "stopped, or training a child for long",
+        ]
     return lines
 
 
@@ -143,8 +163,12 @@ def _duration(seconds: float) -> str:
 
 
 def _curve(log: Log, width: int) -> list[str]:
-    """Draw the rewards told, in the order of trials: the mean of each so many, and the best so far."""
-    rewards = [log.outcomes[t].reward for t in sorted(log.outcomes) if log.outcomes[t].failure is None]
+    """Draw the rewards told, in the order of trials: the mean of each so many, and the
+    best so far.
+    """
+    rewards = [
+        log.outcomes[t].reward for t in sorted(log.outcomes) if log.outcomes[t].failure is None
+    ]
     if len(rewards) < 2:
         return []
     cells = min(len(rewards), max(10, min(60, width - 24)))
@@ -162,4 +186,7 @@ def sparkline(values: Sequence[float]) -> str:
     """Draw numbers as blocks, the least lowest and the greatest highest."""
     low, high = min(values), max(values)
     steps = len(BLOCKS) - 1
-    return "".join(BLOCKS[round(steps * (value - low) / (high - low))] if high > low else BLOCKS[0] for value in values)
+    return "".join(
+        BLOCKS[round(steps * (value - low) / (high - low))] if high > low else BLOCKS[0]
+        for value in values
+    )

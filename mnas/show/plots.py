@@ -16,7 +16,12 @@ def picture(path: Path) -> "Figure":
     Raises:
         InputError: when the file's ending is unknown, or matplotlib is not there.
     """
-    require(path.suffix in (".png", ".svg", ".pdf"), "plot", str(path), "a file ending in .png, .svg or .pdf")
+    require(
+        path.suffix in (".png", ".svg", ".pdf"),
+        "plot",
+        str(path),
+        "a file ending in .png, .svg or .pdf",
+    )
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -43,7 +48,10 @@ def plot(log: Log, path: Path) -> None:
         return value / 1e6
 
     points = left.scatter(
-        [price(r) for r in shown], [100 * r.accuracy for r in shown], c=[r.trial for r in shown], s=22
+        [price(r) for r in shown],
+        [100 * r.accuracy for r in shown],
+        c=[r.trial for r in shown],
+        s=22,
     )
     figure.colorbar(points, ax=left, label="trial")
     left.step(
@@ -67,8 +75,12 @@ def plot(log: Log, path: Path) -> None:
     left.set_ylabel("validation accuracy (%)")
     left.legend(fontsize=8, loc="lower right")
     so_far = list(accumulate((r.reward for r in shown), max))
-    right.scatter([r.trial for r in shown], [r.reward for r in shown], s=14, color="grey", label="trial")
-    right.step([r.trial for r in shown], so_far, where="post", color="red", lw=1.5, label="best so far")
+    right.scatter(
+        [r.trial for r in shown], [r.reward for r in shown], s=14, color="grey", label="trial"
+    )
+    right.step(
+        [r.trial for r in shown], so_far, where="post", color="red", lw=1.5, label="best so far"
+    )
     right.set_xlabel("trial")
     right.set_ylabel("reward")
     right.legend(fontsize=8, loc="lower right")

@@ -15,15 +15,27 @@ NEAR = 0.1  # of the target, either way
 
 
 def text(before: Log, after: Log, count: int = 5) -> str:
-    """Say what is best under the new reward, how the order changed, and how much was tried near the new target."""
-    lines = [f"{before.run} under another reward; nothing was trained", "", f"  was  {describe(before.reward)}"]
+    """Say what is best under the new reward, how the order changed, and how much was tried near the
+    new target.
+    """
+    lines = [
+        f"{before.run} under another reward; nothing was trained",
+        "",
+        f"  was  {describe(before.reward)}",
+    ]
     lines += [f"  now  {describe(after.reward)}", ""]
     order = best(before, len(before.outcomes))
     if not order:
         return "\n".join([*lines, "No trial is done yet"])
     old, new = _ranks(order), _ranks(best(after, len(after.outcomes)))
-    lines += ["Best trials now, and where they were among the networks", _table(before, after, best(after, count), old)]
-    lines += ["", f"The best before, trial {order[0].trial}, is now {new[order[0].digest]} of {len(new):,}"]
+    lines += [
+        "Best trials now, and where they were among the networks",
+        _table(before, after, best(after, count), old),
+    ]
+    lines += [
+        "",
+        f"The best before, trial {order[0].trial}, is now {new[order[0].digest]} of {len(new):,}",
+    ]
     lines += [_held(old, new), _near(after)]
     return "\n".join(lines)
 
@@ -61,7 +73,9 @@ def _held(old: Mapping[str, int], new: Mapping[str, int]) -> str:
 
 
 def _near(log: Log) -> str:
-    """Say how many networks the search tried near the target: whether the log can tell what is best there."""
+    """Say how many networks the search tried near the target: whether the log can tell what is best
+    there.
+    """
     tried = {ask.digest: getattr(ask, log.reward.cost) for ask in log.asks.values()}
     ratios = np.array(list(tried.values())) / log.reward.target
     near, under_it = int((abs(ratios - 1) <= NEAR).sum()), int((ratios <= 1).sum())

@@ -56,8 +56,12 @@ def _decision_table(space: Space) -> str:
     fields = list(dict.fromkeys(decision.field for decision in space.decisions))
     table = []
     for number, stage in enumerate(space.template.stages, start=1):
-        choices = {d.field: " ".join(map(str, d.choices)) for d in space.decisions if d.stage == number}
-        table.append([number, stage.stride, *(choices.get(field, getattr(stage, field)) for field in fields)])
+        choices = {
+            d.field: " ".join(map(str, d.choices)) for d in space.decisions if d.stage == number
+        }
+        table.append(
+            [number, stage.stride, *(choices.get(field, getattr(stage, field)) for field in fields)]
+        )
     return tabulate(table, ["stage", "stride", *fields], disable_numparse=True)
 
 
@@ -72,7 +76,9 @@ def _membership(space: Space, known: Architecture) -> str:
 def _histogram(space: Space, reward: Reward | None, count: int) -> str:
     metric = reward.cost if reward else "macs"
     rng = np.random.default_rng(0)
-    prices = np.array([getattr(cost(space.decode(space.random(rng))), metric) for _ in range(count)])
+    prices = np.array(
+        [getattr(cost(space.decode(space.random(rng))), metric) for _ in range(count)]
+    )
     counts, edges = np.histogram(prices, bins=12)
     lines = [f"{metric} of {count} random networks (median {millions(float(np.median(prices)))})"]
     for number, low, high in zip(counts, edges, edges[1:], strict=False):

@@ -23,15 +23,35 @@ def stage_table(shown: Architecture, *, priced: bool = False) -> str:
         return f"{pixels}x{pixels}"
 
     table: list[list[object]] = [
-        ["stem", "conv", 3, shown.stem_stride, "", shown.stem_channels, 1, "", square(shown.resolution)]
+        [
+            "stem",
+            "conv",
+            3,
+            shown.stem_stride,
+            "",
+            shown.stem_channels,
+            1,
+            "",
+            square(shown.resolution),
+        ]
     ]
     size = shown.stem_size
     for number, stage in enumerate(shown.stages, start=1):
         op = f"mbconv{stage.expansion}" if stage.op == "mbconv" else stage.op
-        what = [op, stage.kernel, stage.stride, stage.se_ratio or "", stage.channels, stage.repeats, stage.skip]
+        what = [
+            op,
+            stage.kernel,
+            stage.stride,
+            stage.se_ratio or "",
+            stage.channels,
+            stage.repeats,
+            stage.skip,
+        ]
         table.append([number, *what, square(size)])
         size = -(-size // stage.stride)
-    table.append(["head", "conv", 1, 1, "", shown.head_channels, 1, "", square(shown.blocks[-1].out_size)])
+    table.append(
+        ["head", "conv", 1, 1, "", shown.head_channels, 1, "", square(shown.blocks[-1].out_size)]
+    )
     headers = ["stage", "op", "kernel", "stride", "SE", "channels", "repeats", "skip", "input"]
     if priced:
         costs = stage_costs(shown)
@@ -57,7 +77,9 @@ def trial_table(shown: Sequence[Row]) -> str:
         ]
         for row in shown
     ]
-    return tabulate(table, ["trial", "accuracy", "reward", "MACs", "params", "seconds"], disable_numparse=True)
+    return tabulate(
+        table, ["trial", "accuracy", "reward", "MACs", "params", "seconds"], disable_numparse=True
+    )
 
 
 def _numbers(values: list[int]) -> str:
@@ -76,19 +98,35 @@ def family_table(members: Mapping[str, Architecture], factors: Mapping[str, Fact
                 f"{factors[name].width:.3g}",
                 f"{factors[name].depth:.3g}",
                 member.resolution,
-                f"{member.stem_channels} | {_numbers([s.channels for s in stages])} | {member.head_channels}",
+                f"{member.stem_channels} | {_numbers([s.channels for s in stages])} "
+                f"| {member.head_channels}",
                 _numbers([s.repeats for s in stages]),
                 f"{price.params:,}",
                 f"{price.macs:,}",
             ]
         )
-    headers = ["network", "width", "depth", "pixels", "channels: stem | stages | head", "repeats", "params", "MACs"]
+    headers = [
+        "network",
+        "width",
+        "depth",
+        "pixels",
+        "channels: stem | stages | head",
+        "repeats",
+        "params",
+        "MACs",
+    ]
     return tabulate(table, headers, disable_numparse=True, colalign=("left",) * 6 + ("right",) * 2)
 
 
 def zoo_table(networks: Mapping[str, Architecture]) -> str:
     """Write known networks with their cost at their own resolution."""
-    table = [[name, a.resolution, f"{cost(a).params:,}", f"{cost(a).macs:,}"] for name, a in networks.items()]
+    table = [
+        [name, a.resolution, f"{cost(a).params:,}", f"{cost(a).macs:,}"]
+        for name, a in networks.items()
+    ]
     return tabulate(
-        table, ["network", "pixels", "params", "MACs"], disable_numparse=True, colalign=("left",) + ("right",) * 3
+        table,
+        ["network", "pixels", "params", "MACs"],
+        disable_numparse=True,
+        colalign=("left",) + ("right",) * 3,
     )

@@ -32,7 +32,10 @@ def text(training: TrainingRun) -> str:
     pairs = [(_proxy(member), records[member.name].test) for member in training.members]
     told = [(proxy, test) for proxy, test in pairs if proxy is not None and test is not None]
     if len(told) > 1:
-        lines += ["", f"The search's order held with Spearman {spearman(told):.2f} over {len(told)} networks"]
+        lines += [
+            "",
+            f"The search's order held with Spearman {spearman(told):.2f} over {len(told)} networks",
+        ]
     if not finished:
         lines += ["", f"Go on with: {training.resume_command}"]
     return "\n".join(lines)

@@ -13,7 +13,8 @@ BARS = 40  # for an accuracy of 1
 
 
 def text(log: Log, trial: int) -> str:
-    """Write what was asked and answered, what the network costs, how its training went, and who is like it.
+    """Write what was asked and answered, what the network costs, how its training went, and who is
+    like it.
 
     Raises:
         InputError: when the trial was not asked, or is not of the space.
@@ -52,22 +53,33 @@ def _moment(seconds: float) -> str:
 
 def _history(log: Log, ask: Ask, outcome: Outcome | None) -> Iterable[str]:
     yield f"asked {_moment(ask.time)}"
-    for number, retry in enumerate((each for each in log.retries if each.trial == ask.trial), start=1):
+    for number, retry in enumerate(
+        (each for each in log.retries if each.trial == ask.trial), start=1
+    ):
         where = f"{retry.seconds:.1f} s on worker {printable(retry.worker)}"
         why = f"{retry.failure.kind}: {printable(retry.failure.message)}"
         yield f"retry {number}: after {where}, {_moment(retry.time)}: {why}"
     if outcome is None:
         return
     if outcome.reused_from is not None:
-        yield f"told  {_moment(outcome.time)}, again what trial {outcome.reused_from} brought: the same network"
+        yield (
+            f"told  {_moment(outcome.time)}, again what trial "
+            f"{outcome.reused_from} brought: the same network"
+        )
     else:
-        yield f"told  {_moment(outcome.time)}, after {outcome.seconds:.1f} s on worker {printable(outcome.worker)}"
+        yield (
+            f"told  {_moment(outcome.time)}, after {outcome.seconds:.1f} "
+            f"s on worker {printable(outcome.worker)}"
+        )
     if outcome.failure:
         yield f"failure: {printable(outcome.failure.message)}"
     for again in (each for each in log.confirmed.values() if each.trial == ask.trial):
         failed = f" ({again.failure.kind})" if again.failure else ""
         where = f"{again.seconds:.1f} s on worker {printable(again.worker)}"
-        yield f"trained again {_moment(again.time)}, after {where}: accuracy {again.accuracy:.4f}{failed}"
+        yield (
+            f"trained again {_moment(again.time)}, after {where}: "
+            f"accuracy {again.accuracy:.4f}{failed}"
+        )
 
 
 def _reward(log: Log, ask: Ask, outcome: Outcome | None) -> list[str]:
@@ -84,7 +96,10 @@ def _reward(log: Log, ask: Ask, outcome: Outcome | None) -> list[str]:
         exponent = reward.alpha if ratio <= 1 else reward.beta
         name = "alpha, up to the target" if ratio <= 1 else "beta, over the target"
         lines.append(f"exponent w = {exponent:g} ({name})")
-        formula = f"{outcome.accuracy:.4f} · {ratio:.4f}^{exponent:g} = {outcome.accuracy:.4f} · {ratio**exponent:.4f}"
+        formula = (
+            f"{outcome.accuracy:.4f} · {ratio:.4f}^{exponent:g} = "
+            f"{outcome.accuracy:.4f} · {ratio**exponent:.4f}"
+        )
     return [*lines, f"reward = {formula} = {outcome.reward:.4f}"]
 
 
@@ -111,10 +126,22 @@ def _curve(outcome: Outcome | None) -> list[str]:
 
 def _siblings(log: Log, ask: Ask) -> list[str]:
     """Write the other trials that build the same network."""
-    alike = [other.trial for other in log.asks.values() if other.digest == ask.digest and other.trial != ask.trial]
+    alike = [
+        other.trial
+        for other in log.asks.values()
+        if other.digest == ask.digest and other.trial != ask.trial
+    ]
     lines = []
     for trial in alike:
         outcome = log.outcomes.get(trial)
-        reused = f", told again from trial {outcome.reused_from}" if outcome and outcome.reused_from is not None else ""
+        reused = (
+            f", told again from trial {outcome.reused_from}"
+            if outcome and outcome.reused_from is not None
+            else ""
+        )
         lines.append(f"  trial {trial}: {_state(log, outcome)}{reused}")
-    return ["The same network in other trials", *lines] if lines else ["No other trial builds this network"]
+    return (
+        ["The same network in other trials", *lines]
+        if lines
+        else ["No other trial builds this network"]
+    )

@@ -1,4 +1,6 @@
-"""Joining a Ray cluster, or starting one on this machine. Imported by what runs on Ray, when it runs."""
+"""Joining a Ray cluster, or starting one on this machine. Imported by what runs on Ray, when it
+runs.
+"""
 
 import contextlib
 import importlib.util
@@ -23,10 +25,11 @@ def connect(address: str | None, cpus: int) -> bool:
     """Join the cluster at `address`; this process stays in it until it ends.
 
     Args:
-        address: `local` starts a cluster on this machine, `auto` joins the one that runs on it, and `HOST:PORT`
-            or `ray://HOST:PORT` another. None takes RAY_ADDRESS, which `ray job submit` sets, or else `local`.
-        cpus: logical cores that a cluster of this machine is to have, at least: more than there are is slow,
-            but fewer than the workers ask for would be waiting for ever.
+        address: `local` starts a cluster on this machine, `auto` joins the one that runs on it, and
+            `HOST:PORT` or `ray://HOST:PORT` another. None takes RAY_ADDRESS, which `ray job submit`
+            sets, or else `local`.
+        cpus: logical cores that a cluster of this machine is to have, at least: more than there are
+            is slow, but fewer than the workers ask for would be waiting for ever.
 
     Returns:
         Whether the cluster was started here, so that no node will ever join it.
@@ -40,7 +43,9 @@ def connect(address: str | None, cpus: int) -> bool:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         options |= {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
-        options["runtime_env"] = {"env_vars": allocator()}  # elsewhere nodes have paths of their own
+        options["runtime_env"] = {
+            "env_vars": allocator()
+        }  # elsewhere nodes have paths of their own
     else:
         _check(address)
         # Our code travels along: a cluster need not have it, and can't have another version of it.
@@ -66,7 +71,9 @@ def _check(address: str) -> None:
 
 @contextlib.contextmanager
 def _keeping_sigterm() -> Iterator[None]:
-    """Take back the handling of SIGTERM, which Ray takes: a search that is told to stop says how to go on."""
+    """Take back the handling of SIGTERM, which Ray takes: a search that is told to stop says how to
+    go on.
+    """
     before = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():

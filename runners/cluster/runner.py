@@ -1,8 +1,8 @@
 """Jobs on a Ray cluster: warm actors under the search's own loop.
 
-An actor imports torch and gets the data once, then trains one child after the other. Ray restarts and
-retries nothing: a job whose actor died, hangs or was lost with its node comes back as a failure of the
-machine, and the search decides. benchmarks/scale.py measures it beside Ray Tune.
+An actor imports torch and gets the data once, then trains one child after the other. Ray restarts
+and retries nothing: a job whose actor died, hangs or was lost with its node comes back as a failure
+of the machine, and the search decides. benchmarks/scale.py measures it beside Ray Tune.
 """
 
 import itertools
@@ -28,7 +28,9 @@ from search_space.errors import InputError, require
 logger = logging.getLogger("mnas")
 
 _LOOK = 1.0  # seconds between two looks at the cluster
-_INSTANT = 1.0  # seconds within which a worker that had waited is taken to have died before its job came
+_INSTANT = (
+    1.0  # seconds within which a worker that had waited is taken to have died before its job came
+)
 _PATIENCE = 30.0  # seconds without any worker after which that is said
 
 
@@ -36,7 +38,9 @@ _PATIENCE = 30.0  # seconds without any worker after which that is said
 class _Node:
     id: str
     host: str
-    failed: set[int] = field(default_factory=set)  # trials that the node failed, since it last carried one out
+    failed: set[int] = field(
+        default_factory=set
+    )  # trials that the node failed, since it last carried one out
 
 
 @dataclass(slots=True, eq=False)
@@ -59,13 +63,16 @@ class RayRunner:
     """Jobs on the warm actors of a Ray cluster, as many as there are slots and jobs for them.
 
     Args:
-        evaluate: what a job is; its data, where they are small, travel through Ray's object store once a node.
-        logs: folder for the workers' output, where their nodes can see it; elsewhere Ray's own log has it.
+        evaluate: what a job is; its data, where they are small, travel through Ray's object store
+            once a node.
+        logs: folder for the workers' output, where their nodes can see it; elsewhere Ray's own log
+            has it.
         address: of the cluster; see `ray_cluster.connect`.
-        workers: how many actors; `all` follows the cluster as nodes come and go, and asks an autoscaler for
-            up to as many again as there are.
+        workers: how many actors; `all` follows the cluster as nodes come and go, and asks an
+            autoscaler for up to as many again as there are.
         cpus: logical cores of each.
-        gpus: of each; a fraction packs several children on one card. None: one where the cluster has any.
+        gpus: of each; a fraction packs several children on one card. None: one where the cluster
+            has any.
         resources: of each, by the cluster's own names.
         time_limit: seconds a job may take.
         strikes: trials in a row that a node may fail by its own fault before it is taken out.
@@ -84,14 +91,26 @@ class RayRunner:
         time_limit: float | None = None,
         strikes: int = 5,
     ) -> None:
-        require(workers == "all" or 1 <= workers <= 100_000, "workers", workers, "all, or 1 to 100,000")
+        require(
+            workers == "all" or 1 <= workers <= 100_000, "workers", workers, "all, or 1 to 100,000"
+        )
         require(0 <= cpus <= 1024, "cpus", cpus, "0 to 1,024")
         require(gpus is None or 0 <= gpus <= 64, "gpus", gpus, "0 to 64; a fraction shares a card")
-        require(time_limit is None or 0 < time_limit <= 1e6, "time_limit", time_limit, "seconds above 0, to 1,000,000")
+        require(
+            time_limit is None or 0 < time_limit <= 1e6,
+            "time_limit",
+            time_limit,
+            "seconds above 0, to 1,000,000",
+        )
         require(strikes >= 1, "strikes", strikes, "1 or more")
         for name, amount in (resources or {}).items():
             own = name not in ("CPU", "GPU", "memory", "object_store_memory")
-            require(own and amount > 0, f"resources.{name}", amount, "an amount above 0 of a resource of your own")
+            require(
+                own and amount > 0,
+                f"resources.{name}",
+                amount,
+                "an amount above 0 of a resource of your own",
+            )
         self._evaluate, self._logs, self._address = evaluate, logs, address
         self._limit, self._cpus, self._gpus, self._resources = workers, cpus, gpus, resources or {}
         self._time_limit, self._strikes = time_limit, strikes
@@ -101,7 +120,10 @@ class RayRunner:
         self._excluded: list[_Node] = []
         self._evaluate_ref: ObjectRef[Evaluate] | None = None
         self._capacity, self._looked = 0, -math.inf
-        self._failed_starts, self._pause_until = 0, -math.inf  # in a row; when the next may be tried
+        self._failed_starts, self._pause_until = (
+            0,
+            -math.inf,
+        )  # in a row; when the next may be tried
         self._since: float | None = None  # when it began to wait for a first worker
 
     def _connect(self) -> None:
@@ -111,7 +133,8 @@ class RayRunner:
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0  # type: ignore[no-untyped-call]
         if self._gpus is None:
             self._gpus = 1.0 if has_gpus and getattr(self._evaluate, "takes_gpu", True) else 0.0
-        # Ray leaves all cards visible to an actor that asked for none, on nodes that come later too.
+        # Ray leaves all cards visible to an actor that asked for none, on nodes that come later
+        # too.
         bare = self._here and not has_gpus
         self._hidden = {} if self._gpus or bare else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
         module = sys.modules[type(self._evaluate).__module__]
@@ -122,11 +145,15 @@ class RayRunner:
             share()
         self._evaluate_ref = ray.put(self._evaluate)
         if self._here and not self._look():
-            raise InputError(f"runner: a worker asks for {_listed(self._asked())}, which this machine has not")
+            raise InputError(
+                f"runner: a worker asks for {_listed(self._asked())}, which this machine has not"
+            )
         if self._logs:
             self._logs.mkdir(exist_ok=True)
             if self._logs.is_symlink():
-                raise InputError(f"{self._logs}: a link; a run directory's files may not lead elsewhere")
+                raise InputError(
+                    f"{self._logs}: a link; a run directory's files may not lead elsewhere"
+                )
             self._logs = self._logs.resolve()  # other nodes stand elsewhere
 
     def submit(self, job: Job) -> None:
@@ -137,12 +164,15 @@ class RayRunner:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        """Give jobs that wait to workers that do, and start more workers if there are jobs for them."""
+        """Give jobs that wait to workers that do, and start more workers if there are jobs for
+        them.
+        """
         for worker in self._pool:
             if self._waiting and worker.ref is None:
                 worker.job, worker.started = self._waiting.popleft(), time.monotonic()
                 worker.rested = worker.started - worker.idle_since > _INSTANT
-                # As bytes: Ray's own pickler takes a multiple of the time for what needs no more than this.
+                # As bytes: Ray's own pickler takes a multiple of the time for what needs no more
+                # than this.
                 worker.ref = worker.actor.run.remote(pickle.dumps(worker.job))
         if time.monotonic() < self._pause_until:
             return
@@ -159,7 +189,9 @@ class RayRunner:
         return self._capacity if self._here else max(1, 2 * self._capacity)
 
     def _look(self) -> int:
-        """Return how many workers the cluster's nodes can hold; let those go whose node has left it."""
+        """Return how many workers the cluster's nodes can hold; let those go whose node has left
+        it.
+        """
         asked = self._asked()
         alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
         for worker in list(self._pool):  # those that wait do not learn that their node is gone
@@ -167,7 +199,9 @@ class RayRunner:
                 self._end(worker)
         excluded = {node.id for node in self._excluded}
         held = [
-            math.floor(min((has.get(name, 0) / amount for name, amount in asked.items()), default=1))
+            math.floor(
+                min((has.get(name, 0) / amount for name, amount in asked.items()), default=1)
+            )
             for node, has in alive.items()
             if node not in excluded
         ]
@@ -192,15 +226,20 @@ class RayRunner:
         if self._hidden:
             options["runtime_env"] = self._hidden
         if self._excluded:
-            options["label_selector"] = {"ray.io/node-id": f"!in({','.join(node.id for node in self._excluded)})"}
-        actor: Any = ray.remote(Actor).options(**options).remote(self._evaluate_ref, name, self._logs)
+            options["label_selector"] = {
+                "ray.io/node-id": f"!in({','.join(node.id for node in self._excluded)})"
+            }
+        actor: Any = (
+            ray.remote(Actor).options(**options).remote(self._evaluate_ref, name, self._logs)
+        )
         self._pool.append(_Worker(actor, name, actor.prepare.remote()))
 
     def next(self) -> Result:
         """Wait for the next job to end, by itself, with its worker or node, or by its time limit.
 
         Raises:
-            InputError: when no worker can be started, a node lacks the data, or every node was taken out.
+            InputError: when no worker can be started, a node lacks the data, or every node was
+                taken out.
         """
         while True:
             asked = {worker.ref: worker for worker in self._pool if worker.ref is not None}
@@ -234,7 +273,9 @@ class RayRunner:
         return self._lose(worker, overtime(self._time_limit))
 
     def _collect(self, worker: _Worker) -> Result | None:
-        """Take what a worker says: that it is ready, why it can't be, or a result; or see that it is lost."""
+        """Take what a worker says: that it is ready, why it can't be, or a result; or see that it
+        is lost.
+        """
         try:
             word: Ready | Result = ray.get(worker.ref)  # type: ignore[arg-type]  # it was asked something
         except RayError as error:
@@ -247,7 +288,8 @@ class RayRunner:
         assert worker.node is not None
         worker.job, worker.idle_since = None, time.monotonic()
         failure = word.failure
-        # What a child that failed leaves behind (a broken CUDA context, say) must not fail the next one.
+        # What a child that failed leaves behind (a broken CUDA context, say) must not fail the next
+        # one.
         if worker.node in self._excluded or (failure and failure.kind != "diverged"):
             self._end(worker)
         if failure and failure.kind in MACHINE_FAULTS:
@@ -257,7 +299,9 @@ class RayRunner:
         return word
 
     def _welcome(self, worker: _Worker, ready: Ready) -> None:
-        if any(node.id == ready.node for node in self._excluded):  # it was on its way when that was decided
+        if any(
+            node.id == ready.node for node in self._excluded
+        ):  # it was on its way when that was decided
             self._end(worker)
             return
         if ready.bad_input:
@@ -272,7 +316,13 @@ class RayRunner:
             ours = versions()
             for package, version in ready.versions.items():
                 if version != ours.get(package):
-                    logger.warning("node %s has %s %s, the driver %s", ready.host, package, version, ours.get(package))
+                    logger.warning(
+                        "node %s has %s %s, the driver %s",
+                        ready.host,
+                        package,
+                        version,
+                        ours.get(package),
+                    )
         worker.node, worker.idle_since = self._nodes[ready.node], time.monotonic()
         self._failed_starts, self._since = 0, None
 
@@ -285,7 +335,9 @@ class RayRunner:
     def _exclude(self, node: _Node, why: str) -> None:
         logger.warning("node %s is taken out: %s", node.host, why)
         self._excluded.append(node)
-        for worker in [worker for worker in self._pool if worker.node is node and worker.job is None]:
+        for worker in [
+            worker for worker in self._pool if worker.node is node and worker.job is None
+        ]:
             self._end(worker)
         if not self._look():
             raise InputError(f"runner: no node is left; the last was {node.host}: {why}")
@@ -317,7 +369,9 @@ class RayRunner:
         self._pool.remove(worker)
 
     def _say_if_stuck(self) -> None:
-        """Say what is asked for when no worker has had a place for long; the cluster may still grow."""
+        """Say what is asked for when no worker has had a place for long; the cluster may still
+        grow.
+        """
         if any(worker.node for worker in self._pool):
             return
         now = time.monotonic()
@@ -326,7 +380,9 @@ class RayRunner:
         if now - self._since > _PATIENCE:
             has = _listed(ray.available_resources())  # type: ignore[no-untyped-call]
             asked = _listed(self._asked())
-            logger.warning("no worker has a place yet; each asks for %s, free in the cluster: %s", asked, has)
+            logger.warning(
+                "no worker has a place yet; each asks for %s, free in the cluster: %s", asked, has
+            )
             self._since = now
 
     def close(self) -> None:
@@ -337,5 +393,9 @@ class RayRunner:
 
 
 def _listed(resources: dict[str, float]) -> str:
-    named = {name: amount for name, amount in resources.items() if not name.startswith(("node:", "object"))}
+    named = {
+        name: amount
+        for name, amount in resources.items()
+        if not name.startswith(("node:", "object"))
+    }
     return ", ".join(f"{amount:g} {name}" for name, amount in named.items()) or "nothing"

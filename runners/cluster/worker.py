@@ -38,7 +38,8 @@ class Actor:
 
     def __init__(self, evaluate: Evaluate, name: str, logs: Path | None) -> None:
         self._evaluate, self._name = evaluate, name
-        # Where the run directory can be seen from this node, its worker's output goes there, else to Ray's log.
+        # Where the run directory can be seen from this node, its worker's output goes there, else
+        # to Ray's log.
         if logs and logs.is_dir() and not logs.is_symlink():
             with contextlib.suppress(OSError):
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
@@ -53,9 +54,13 @@ class Actor:
             self._evaluate.prepare()
         except InputError as error:
             bad_input = str(error)
-        return Ready(ray.get_runtime_context().get_node_id(), platform.node(), versions(), bad_input)
+        return Ready(
+            ray.get_runtime_context().get_node_id(), platform.node(), versions(), bad_input
+        )
 
     def run(self, job: bytes) -> Result:
-        """Carry out a pickled Job: the driver's own, which comes the way that this class itself did."""
+        """Carry out a pickled Job: the driver's own, which comes the way that this class itself
+        did.
+        """
         asked: Job = pickle.loads(job)
         return attempt(self._evaluate, asked, f"{self._name}@{platform.node()}")

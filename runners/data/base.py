@@ -20,7 +20,9 @@ class DataSet(Protocol):
 
     @property
     def in_memory(self) -> bool:
-        """Whether what is read is there as one array, and not as files that are opened when asked for."""
+        """Whether what is read is there as one array, and not as files that are opened when asked
+        for.
+        """
         ...
 
     def read(self, part: Part) -> Images:

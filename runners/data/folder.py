@@ -11,7 +11,12 @@ from runners.data.images import Bytes, Images, Part
 from runners.files import folder
 from search_space.errors import InputError
 
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # and nothing else that Pillow knows: EPS would be run by Ghostscript
+_FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "WEBP",
+)  # and nothing else that Pillow knows: EPS would be run by Ghostscript
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
@@ -37,7 +42,12 @@ def decode(file: Path | IO[bytes], size: int, place: str) -> Bytes:
             square = picture.convert("RGB").resize(
                 (size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
             )
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:  # what Pillow raises
         if isinstance(error, OSError) and error.errno:
             raise  # the disk's fault, not the picture's
         raise InputError(f"path: {place} is no picture that can be read ({error})") from None
@@ -56,18 +66,24 @@ class _Files:
 
 
 class ImageFolder:
-    """`train/CLASS/*.jpg` and `test/CLASS/*` or `val/CLASS/*`: ImageNet's layout, and torchvision's.
+    """`train/CLASS/*.jpg` and `test/CLASS/*` or `val/CLASS/*`: ImageNet's layout, and
+    torchvision's.
 
-    A published `val` folder is the *test* part here: the search's validation images come from train.
+    A published `val` folder is the *test* part here: the search's validation images come from
+    train.
     """
 
     channels, in_memory = 3, False
 
     def __init__(self, path: str | None = None, size: int = 224) -> None:
         self._root, self._size = folder(path), size
-        self._classes = sorted(entry.name for entry in (self._root / "train").glob("[!.]*") if entry.is_dir())
+        self._classes = sorted(
+            entry.name for entry in (self._root / "train").glob("[!.]*") if entry.is_dir()
+        )
         if not self._classes:
-            raise InputError(f"path: {self._root} holds no image folder; looked for train/CLASS/*.jpg")
+            raise InputError(
+                f"path: {self._root} holds no image folder; looked for train/CLASS/*.jpg"
+            )
 
     @property
     def classes(self) -> int:
@@ -83,7 +99,9 @@ class ImageFolder:
         if not found:
             raise InputError(f"path: {root} holds no picture of {', '.join(sorted(ENDINGS))}")
         labels = np.array([label for _, label in found])
-        return Images(_Files([path for path, _ in found], self._size), labels, np.arange(len(labels)))
+        return Images(
+            _Files([path for path, _ in found], self._size), labels, np.arange(len(labels))
+        )
 
     def _files(self, root: Path) -> Iterator[tuple[Path, int]]:
         for label, name in enumerate(self._classes):

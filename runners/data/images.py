@@ -44,10 +44,13 @@ class Images:
         return Images(self.pixels, self.labels[positions], self.indices[positions])
 
 
-def batches(images: Images, chosen: Iterable[NDArray[np.int64]], readers: int) -> Iterator[tuple[Bytes, Labels]]:
+def batches(
+    images: Images, chosen: Iterable[NDArray[np.int64]], readers: int
+) -> Iterator[tuple[Bytes, Labels]]:
     """Yield the images at each of the `chosen` positions, with their labels, in that order.
 
-    With `readers`, as many threads read ahead, a batch each: Pillow and NumPy let others work while they decode.
+    With `readers`, as many threads read ahead, a batch each: Pillow and NumPy let others work while
+    they decode.
     """
     if not readers:
         yield from map(images.batch, chosen)
@@ -65,7 +68,8 @@ def batches(images: Images, chosen: Iterable[NDArray[np.int64]], readers: int) -
 
 
 def split(images: Images, fraction: float) -> tuple[Images, Images]:
-    """Cut a validation set off: the same `fraction` of every class, but at least one image on either side.
+    """Cut a validation set off: the same `fraction` of every class, but at least one image on
+    either side.
 
     The cut is the same for everyone and does not hang on the search's seed, so that accuracies of
     different searches compare.
@@ -78,7 +82,10 @@ def split(images: Images, fraction: float) -> tuple[Images, Images]:
     for label in np.unique(images.labels):
         members = rng.permutation(np.flatnonzero(images.labels == label))
         require(
-            len(members) >= 2, "path", f"class {label}", "two images of each class or more, to train and to measure"
+            len(members) >= 2,
+            "path",
+            f"class {label}",
+            "two images of each class or more, to train and to measure",
         )
         chosen[members[: min(max(1, round(fraction * len(members))), len(members) - 1)]] = True
     return images.take(np.flatnonzero(~chosen)), images.take(np.flatnonzero(chosen))

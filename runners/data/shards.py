@@ -1,9 +1,10 @@
-"""Pictures in tar files, as the library webdataset writes them: a few large files, where a cluster's disks are slow
-to open millions of small ones.
+"""Pictures in tar files, as the library webdataset writes them: a few large files, where a
+cluster's disks are slow to open millions of small ones.
 
-A sample is the files of one name up to its first dot, in a row: a picture, `0001.jpg`, and its class, `0001.cls`, a
-number from 0. The tars' headers are read once (58 µs a sample), and a picture is then read at its place. So an epoch's
-order is a seed's as with other data, which streams of shards, shuffled in a buffer, do not give.
+A sample is the files of one name up to its first dot, in a row: a picture, `0001.jpg`, and its
+class, `0001.cls`, a number from 0. The tars' headers are read once (58 µs a sample), and a picture
+is then read at its place. So an epoch's order is a seed's as with other data, which streams of
+shards, shuffled in a buffer, do not give.
 """
 
 import glob
@@ -41,21 +42,28 @@ class _Members:
     """Pictures by index, each some bytes of a tar."""
 
     def __init__(self, tars: list[Path], places: NDArray[np.int64], size: int) -> None:
-        self._tars, self._places, self._size = tars, places, size  # [N, 3]: which tar, offset, bytes
+        self._tars, self._places, self._size = (
+            tars,
+            places,
+            size,
+        )  # [N, 3]: which tar, offset, bytes
 
     def __getitem__(self, indices: NDArray[np.int64]) -> Bytes:
         return np.stack([self._decode(*self._places[index].tolist()) for index in indices])
 
     def _decode(self, tar: int, offset: int, length: int) -> Bytes:
-        content = os.pread(_opened(self._tars[tar]).fileno(), length, offset)  # threads may, at once
+        content = os.pread(
+            _opened(self._tars[tar]).fileno(), length, offset
+        )  # threads may, at once
         return decode(io.BytesIO(content), self._size, f"{self._tars[tar]}, at byte {offset},")
 
 
 class Shards:
-    """Tars anywhere below a folder, not compressed. The last of train, val and test in a tar's path says its part.
+    """Tars anywhere below a folder, not compressed. The last of train, val and test in a tar's path
+    says its part.
 
-    A published validation part is the *test* part here, where there is no other: the search's validation images come
-    from train.
+    A published validation part is the *test* part here, where there is no other: the search's
+    validation images come from train.
     """
 
     channels, in_memory = 3, False
@@ -72,7 +80,11 @@ class Shards:
 
     def read(self, part: Part) -> Images:
         """List one part; the pictures are decoded when they are asked for."""
-        return self._training if part == "train" else self._list(self._tars("test") or self._tars("val"))
+        return (
+            self._training
+            if part == "train"
+            else self._list(self._tars("test") or self._tars("val"))
+        )
 
     @cached_property
     def _training(self) -> Images:
@@ -80,13 +92,22 @@ class Shards:
 
     def _tars(self, part: str) -> list[Path]:
         found = glob.glob("**/*.tar", root_dir=self._root, recursive=True)  # noqa: PTH207  # Path's follows no links
-        mine = (self._root / name for name in sorted(found) if _PART.findall(name.lower())[-1:] == [part])
-        return list(dict.fromkeys(tar.resolve() for tar in mine))  # each once, whatever links lead to it
+        mine = (
+            self._root / name
+            for name in sorted(found)
+            if _PART.findall(name.lower())[-1:] == [part]
+        )
+        return list(
+            dict.fromkeys(tar.resolve() for tar in mine)
+        )  # each once, whatever links lead to it
 
     def _list(self, tars: list[Path]) -> Images:
         found = [(tar, *sample) for tar, path in enumerate(tars) for sample in _samples(path)]
         if not found:
-            raise InputError(f"path: {self._root} holds no such tar with pictures of {', '.join(sorted(ENDINGS))}")
+            raise InputError(
+                f"path: {self._root} holds no such tar with "
+                f"pictures of {', '.join(sorted(ENDINGS))}"
+            )
         table = np.array(found, np.int64)
         # In one piece each: only such arrays are shared between workers instead of copied.
         places, labels = np.ascontiguousarray(table[:, :3]), np.ascontiguousarray(table[:, 3])
@@ -104,8 +125,14 @@ def _samples(path: Path) -> Iterator[tuple[int, int, int]]:
             if not pictures and ".cls" not in by_ending:
                 continue
             if len(pictures) != 1:
-                raise InputError(f"path: {path}: {key} has {len(pictures)} pictures; takes one beside {key}.cls")
-            yield pictures[0].offset_data, pictures[0].size, _class(file, by_ending.get(".cls"), f"{path}: {key}.cls")
+                raise InputError(
+                    f"path: {path}: {key} has {len(pictures)} pictures; takes one beside {key}.cls"
+                )
+            yield (
+                pictures[0].offset_data,
+                pictures[0].size,
+                _class(file, by_ending.get(".cls"), f"{path}: {key}.cls"),
+            )
 
 
 def _members(file: IO[bytes], path: Path) -> Iterator[tarfile.TarInfo]:
@@ -121,10 +148,20 @@ def _members(file: IO[bytes], path: Path) -> Iterator[tarfile.TarInfo]:
                 if member.isreg() and not Path(member.name).name.startswith("."):
                     yield member
             file.seek(tar.offset)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # where tarfile takes damage for the end
+            if file.read(tarfile.BLOCKSIZE) != bytes(
+                tarfile.BLOCKSIZE
+            ):  # where tarfile takes damage for the end
                 raise tarfile.ReadError(f"no end at byte {tar.offset}")
-    except (tarfile.TarError, ValueError, OverflowError, MemoryError, RecursionError) as error:  # of hostile headers
-        raise InputError(f"path: {path} is no tar, compressed, cut short or damaged ({error})") from None
+    except (
+        tarfile.TarError,
+        ValueError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+    ) as error:  # of hostile headers
+        raise InputError(
+            f"path: {path} is no tar, compressed, cut short or damaged ({error})"
+        ) from None
 
 
 def _key(member: tarfile.TarInfo) -> str:
@@ -135,7 +172,12 @@ def _key(member: tarfile.TarInfo) -> str:
 
 def _class(file: IO[bytes], member: tarfile.TarInfo | None, place: str) -> int:
     """Return the number in a `.cls` file."""
-    text = b"" if member is None else os.pread(file.fileno(), min(member.size, 40), member.offset_data)
+    text = (
+        b"" if member is None else os.pread(file.fileno(), min(member.size, 40), member.offset_data)
+    )
     if not re.fullmatch(rb"\s*\d{1,6}\s{0,9}", text):  # shorter than what was read: nothing follows
-        raise InputError(f"path: {place}: {text.decode(errors='replace')!r}; takes a class, a number from 0 to 999,999")
+        raise InputError(
+            f"path: {place}: {text.decode(errors='replace')!r}; "
+            "takes a class, a number from 0 to 999,999"
+        )
     return int(text)

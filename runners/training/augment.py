@@ -26,19 +26,29 @@ class Normalise:
 
     def __call__(self, images: Tensor, size: int) -> Tensor:
         """Map bytes `[B, C, H, W]` to floats `[B, C, size, size]`, channels last in memory."""
-        # Repeated for each pixel: a CPU adds long rows at once, but three numbers at a time to each pixel.
+        # Repeated for each pixel: a CPU adds long rows at once, but three numbers at a time to each
+        # pixel.
         mean, std = (t.to(images.device).repeat(size * size) for t in (self.mean, self.std))
         if images.shape[2:] != (size, size):
-            pixels = images if images.device.type == "cpu" else images.float()  # on a GPU torch can't resize bytes
-            shrunk = functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True, align_corners=False)
+            pixels = (
+                images if images.device.type == "cpu" else images.float()
+            )  # on a GPU torch can't resize bytes
+            shrunk = functional.interpolate(
+                pixels, (size, size), mode="bilinear", antialias=True, align_corners=False
+            )
             images = shrunk.round() if shrunk.is_floating_point() else shrunk
-        rows = images.permute(0, 2, 3, 1).flatten(1).float()  # [B, size · size · C], as they lie in memory
+        rows = (
+            images.permute(0, 2, 3, 1).flatten(1).float()
+        )  # [B, size · size · C], as they lie in memory
         floats = rows.div_(255).sub_(mean).div_(std)
         return floats.view(-1, size, size, images.shape[1]).permute(0, 3, 1, 2)
 
 
-def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cutout: int = 0) -> Tensor:
-    """Crop each image out of its padded self at a place of its own, mirror half of them, blacken a square of each.
+def augment(
+    images: Tensor, pad: int, flip: bool, generator: torch.Generator, cutout: int = 0
+) -> Tensor:
+    """Crop each image out of its padded self at a place of its own, mirror half of them, blacken a
+    square of each.
 
     Args:
         images: bytes `[B, C, H, W]`.
@@ -58,11 +68,21 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cu
         left = torch.where(side > 0, 2 * pad - left, left)
         sides = torch.cat((sides, sides.flip(3)))
     if pad or flip:
-        lines = sides.flatten().unfold(0, width * channels, channels)  # of a crop's width, from each pixel on
-        first = ((side * count + torch.arange(count)) * sides.shape[2] + top) * sides.shape[3] + left
+        lines = sides.flatten().unfold(
+            0, width * channels, channels
+        )  # of a crop's width, from each pixel on
+        first = ((side * count + torch.arange(count)) * sides.shape[2] + top) * sides.shape[
+            3
+        ] + left
         begin = first[:, None] + torch.arange(height) * sides.shape[3]  # [B, H], in pixels
-        on_cpu = images.device.type == "cpu"  # where NumPy copies a line at once, and torch number by number
-        crops = torch.from_numpy(lines.numpy()[begin.numpy()]) if on_cpu else lines[begin.to(images.device)]
+        on_cpu = (
+            images.device.type == "cpu"
+        )  # where NumPy copies a line at once, and torch number by number
+        crops = (
+            torch.from_numpy(lines.numpy()[begin.numpy()])
+            if on_cpu
+            else lines[begin.to(images.device)]
+        )
         images = crops.view(count, height, width, channels).permute(0, 3, 1, 2)
     if cutout:
         top = torch.randint(0, height, (count, 1), generator=generator) - cutout // 2
@@ -75,8 +95,12 @@ def augment(images: Tensor, pad: int, flip: bool, generator: torch.Generator, cu
 
 
 def partners(count: int, alpha: float, generator: torch.Generator) -> tuple[Tensor, float]:
-    """Return with which image of the batch each is mixed, `[B]`, and the share that all keep, of Beta(α, α)."""
-    rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))  # torch's beta takes no generator
+    """Return with which image of the batch each is mixed, `[B]`, and the share that all keep, of
+    Beta(α, α).
+    """
+    rng = np.random.default_rng(
+        int(torch.randint(2**62, (), generator=generator))
+    )  # torch's beta takes no generator
     return torch.from_numpy(rng.permutation(count)), float(rng.beta(alpha, alpha))
 
 

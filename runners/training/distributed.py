@@ -1,6 +1,8 @@
-"""One network trained by several processes: Ray Train's TorchTrainer, DistributedDataParallel in each.
+"""One network trained by several processes: Ray Train's TorchTrainer, DistributedDataParallel in
+each.
 
-The processes may be on other machines; what they write goes to the training's folder, which all must see.
+The processes may be on other machines; what they write goes to the training's folder, which all
+must see.
 """
 
 import contextlib
@@ -53,7 +55,9 @@ def _work(config: dict[str, Any]) -> None:
     if config["use_gpu"]:
         torch.cuda.set_device(ray.train.torch.get_device())
     else:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all cards visible to those that asked for none
+        os.environ["CUDA_VISIBLE_DEVICES"] = (
+            ""  # Ray leaves all cards visible to those that asked for none
+        )
     last = 0.0
 
     def tell(moment: Moment) -> None:
@@ -108,15 +112,22 @@ def _join(task: "FullTraining") -> bool:
     if not task.takes_gpu or not gpus:
         return False
     # A cluster that grows may have them later.
-    require(not local or gpus >= task.workers, "workers", task.workers, f"one for each GPU here at most, {gpus}")
+    require(
+        not local or gpus >= task.workers,
+        "workers",
+        task.workers,
+        f"one for each GPU here at most, {gpus}",
+    )
     return True
 
 
 def train(task: "FullTraining", architecture: Architecture, folder: Path, tell: Tell) -> None:
-    """Train a network with `task.workers` processes, and start them again from the checkpoint when one dies.
+    """Train a network with `task.workers` processes, and start them again from the checkpoint when
+    one dies.
 
     Raises:
-        InputError: as `FullTraining.train` in one of the processes, or when they fail again and again.
+        InputError: as `FullTraining.train` in one of the processes, or when they fail again and
+            again.
     """
     use_gpu = _join(task)
     retries = _RETRIES
@@ -124,7 +135,12 @@ def train(task: "FullTraining", architecture: Architecture, folder: Path, tell: 
     while True:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-        work = {"task": task, "architecture": architecture, "folder": folder.resolve(), "queue": queue}
+        work = {
+            "task": task,
+            "architecture": architecture,
+            "folder": folder.resolve(),
+            "queue": queue,
+        }
         trainer = TorchTrainer(
             _work,
             train_loop_config={**work, "use_gpu": use_gpu},
@@ -148,9 +164,12 @@ def train(task: "FullTraining", architecture: Architecture, folder: Path, tell: 
         why = str(failure).strip().splitlines()[-1]
         if retries < 0:
             raise InputError(
-                f"its workers failed {_RETRIES + 1} times without an epoch between; Ray's logs say why ({why})"
+                f"its workers failed {_RETRIES + 1} times without an "
+                f"epoch between; Ray's logs say why ({why})"
             )
-        logger.warning("a worker of the training failed; all go on from the last checkpoint (%s)", why)
+        logger.warning(
+            "a worker of the training failed; all go on from the last checkpoint (%s)", why
+        )
 
 
 @contextlib.contextmanager

@@ -1,4 +1,6 @@
-"""The full training of a network that leaves the search: the paper's recipe, checkpoints, the test images."""
+"""The full training of a network that leaves the search: the paper's recipe, checkpoints, the test
+images.
+"""
 
 import time
 from dataclasses import replace
@@ -33,8 +35,8 @@ class FullTraining(ImageTask):
         deterministic: whether a GPU gives the same bits each time, too.
         threads: of each worker on the CPU.
         readers: threads of each worker that read pictures ahead; 4 beside a GPU, unless said.
-        workers: processes that share each batch, each with a GPU of its own where there are any. More than
-            one are Ray Train's.
+        workers: processes that share each batch, each with a GPU of its own where there are any.
+            More than one are Ray Train's.
         address: of their Ray cluster; see `ray_cluster.connect`.
     """
 
@@ -57,7 +59,12 @@ class FullTraining(ImageTask):
     ) -> None:
         require(0 <= seed < 2**63, "seed", seed, "0 to below 2^63")
         most = recipe.batch_size // 2
-        require(1 <= workers <= most, "workers", workers, f"1 to {most}: two images of recipe.batch_size each")
+        require(
+            1 <= workers <= most,
+            "workers",
+            workers,
+            f"1 to {most}: two images of recipe.batch_size each",
+        )
         super().__init__(
             recipe=recipe,
             data=data,
@@ -88,8 +95,8 @@ class FullTraining(ImageTask):
         """Train a network from where its checkpoint in `folder` stands to the end.
 
         Raises:
-            InputError: when the data or the checkpoint can't be read, the disk is full, the loss is no longer
-                finite, or the memory does not suffice.
+            InputError: when the data or the checkpoint can't be read, the disk is full, the loss is
+                no longer finite, or the memory does not suffice.
         """
         if self.workers == 1:
             self.train(architecture, folder, tell)
@@ -118,7 +125,9 @@ class FullTraining(ImageTask):
         training = self.begin(architecture, self._seed)
         record = checkpoint.read(folder, architecture.digest)
         if not same_everywhere(len(record.epochs)):
-            raise InputError(f"{folder}: not the same for all workers; takes storage that all of them see")
+            raise InputError(
+                f"{folder}: not the same for all workers; takes storage that all of them see"
+            )
         if record.epochs:
             training.load(tensors.load(folder / checkpoint.NAME)[0])
         images, validation = self.images
@@ -139,7 +148,12 @@ class FullTraining(ImageTask):
             start = time.perf_counter()
             loss = training.epoch(number, images, say)
             seconds = time.perf_counter() - start
-            epoch = Epoch(loss=loss, accuracy=training.accuracy(validation), seconds=seconds, images=batch * steps)
+            epoch = Epoch(
+                loss=loss,
+                accuracy=training.accuracy(validation),
+                seconds=seconds,
+                images=batch * steps,
+            )
             record = replace(record, epochs=(*record.epochs, epoch))
             keep()
         if record.test is None:

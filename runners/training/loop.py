@@ -1,7 +1,8 @@
 """The one training loop, for the children of a search and for the networks that leave it.
 
-Batches are cut from arrays of bytes; normalising and augmenting are tensor work on a whole batch. Where
-torch.distributed is up, each process takes its share of every batch, and all come to the same weights.
+Batches are cut from arrays of bytes; normalising and augmenting are tensor work on a whole batch.
+Where torch.distributed is up, each process takes its share of every batch, and all come to the same
+weights.
 """
 
 import copy
@@ -25,7 +26,9 @@ _EVALUATION_BATCH = 500
 
 
 def rank_of() -> tuple[int, int]:
-    """Return which of how many processes that train one network this is; (0, 1) where there is but one."""
+    """Return which of how many processes that train one network this is; (0, 1) where there is but
+    one.
+    """
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
@@ -41,13 +44,15 @@ def same_everywhere(value: int) -> bool:
 
 
 class Training:
-    """A network and what it is trained with, an epoch at a time, so that it can stop and go on between two.
+    """A network and what it is trained with, an epoch at a time, so that it can stop and go on
+    between two.
 
-    Random numbers are derived from seed and epoch and never carried on, so `tensors` and the number of
-    epochs done are the whole state.
+    Random numbers are derived from seed and epoch and never carried on, so `tensors` and the number
+    of epochs done are the whole state.
 
     Args:
-        network: trained in place, on its device; channels last. It has weights and biases, and its output hangs on all.
+        network: trained in place, on its device; channels last. It has weights and biases, and its
+            output hangs on all.
         recipe: how.
         normalise: from bytes to numbers.
         size: pixels a side that the network takes.
@@ -73,22 +78,28 @@ class Training:
         self._rank, self._world = rank_of()
         self._average = copy.deepcopy(network) if recipe.ema else None
         self._averaged = vectors(self._average) if self._average is not None else ()
-        # DistributedDataParallel sums the gradients of the parameters that it was given, and of no copies.
-        self._vectors = self._weights, others = vectors(network, precision if self._world == 1 else "float32")
+        # DistributedDataParallel sums the gradients of the parameters that it was given, and of no
+        # copies.
+        self._vectors = self._weights, others = vectors(
+            network, precision if self._world == 1 else "float32"
+        )
         self._optimizers = [
             recipe.make_optimizer(self._weights.values, decays=True),
             recipe.make_optimizer(others.values, decays=False),
         ]
         self._forward = DistributedDataParallel(network) if self._world > 1 else network
 
-    def epoch(self, number: int, images: Images, tell: Callable[[int], None] | None = None) -> float:
+    def epoch(
+        self, number: int, images: Images, tell: Callable[[int], None] | None = None
+    ) -> float:
         """Train for one epoch; return its mean loss.
 
         Args:
             number: of the epoch, counted from 0.
             images: what the network learns from.
-            tell: called after each step with the number of images seen in the epoch, by all processes together; it
-                must not look at the network, which then has copies of its weights in bfloat16.
+            tell: called after each step with the number of images seen in the epoch, by all
+                processes together; it must not look at the network, which then has copies of its
+                weights in bfloat16.
 
         Raises:
             DivergenceError: when the loss is not finite.
@@ -99,7 +110,10 @@ class Training:
         self._network.train()
         batch, steps = self._recipe.batches(len(images))
         total = torch.zeros((), device=self._device)
-        mine = (order[step * batch + self._rank : (step + 1) * batch : self._world] for step in range(steps))
+        mine = (
+            order[step * batch + self._rank : (step + 1) * batch : self._world]
+            for step in range(steps)
+        )
         with self._weights.at_work():
             for step, (pixels, labels) in enumerate(batches(images, mine, self._readers)):
                 lr = self._recipe.lr_at(number + (step + 0.5) / steps)  # mid-step: never 0
@@ -115,20 +129,29 @@ class Training:
         return loss
 
     def _generator(self, number: int, stream: int) -> torch.Generator:
-        """Return an epoch's own random numbers: stream 0 is all processes', the others one's each."""
+        """Return an epoch's own random numbers: stream 0 is all processes', the others
+        one's each.
+        """
         seed = np.random.SeedSequence((self._seed, number, stream)).generate_state(1)[0]
         return torch.Generator().manual_seed(int(seed))
 
     def _step(self, pixels: Bytes, labels: Labels, generator: torch.Generator, lr: float) -> Tensor:
         recipe, images = self._recipe, tensor_of(pixels).to(self._device)
         images = augment(images, recipe.pad, recipe.flip, generator, recipe.cutout)
-        inputs, targets = self._normalise(images, self._size), torch.from_numpy(labels).to(self._device)
-        order, share = partners(len(labels), recipe.mixup, generator) if recipe.mixup else (None, 1.0)
+        inputs, targets = (
+            self._normalise(images, self._size),
+            torch.from_numpy(labels).to(self._device),
+        )
+        order, share = (
+            partners(len(labels), recipe.mixup, generator) if recipe.mixup else (None, 1.0)
+        )
         if order is not None:
             inputs = inputs.lerp(inputs[order.to(self._device)], 1 - share)
         for vector in self._vectors:
             vector.begin_step()
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+        with torch.autocast(
+            self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"
+        ):
             logits = self._forward(inputs).float()
         loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
         if order is not None:
@@ -147,7 +170,10 @@ class Training:
         if self._average is None:
             return
         ours, theirs = (
-            [*(vector.values for vector in parts), *(b for b in network.buffers() if b.is_floating_point())]
+            [
+                *(vector.values for vector in parts),
+                *(b for b in network.buffers() if b.is_floating_point()),
+            ]
             for parts, network in ((self._averaged, self._average), (self._vectors, self._network))
         )
         torch._foreach_lerp_(ours, theirs, 1 - self._recipe.ema_at(step))
@@ -167,7 +193,10 @@ class Training:
             for buffer in network.buffers():
                 distributed.broadcast(buffer, 0)
         right = torch.zeros((), dtype=torch.int64, device=self._device)
-        mine = (np.arange(s, min(s + _EVALUATION_BATCH, len(images))) for s in starts[self._rank :: self._world])
+        mine = (
+            np.arange(s, min(s + _EVALUATION_BATCH, len(images)))
+            for s in starts[self._rank :: self._world]
+        )
         for pixels, labels in batches(images, mine, self._readers):
             right += self._right(network, pixels, labels)
         if self._world > 1:
@@ -176,21 +205,29 @@ class Training:
 
     @torch.inference_mode()
     def _right(self, network: nn.Module, pixels: Bytes, labels: Labels) -> Tensor:
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+        with torch.autocast(
+            self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"
+        ):
             logits = network(self._normalise(tensor_of(pixels).to(self._device), self._size))
         right: Tensor = logits.argmax(1) == torch.from_numpy(labels).to(self._device)
         return right.sum()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the state by name: `network.…`, `average.…`, the optimizers' of the weights and of all others.
+        """Return the state by name: `network.…`, `average.…`, the optimizers' of the weights and of
+        all others.
 
-        Those, `optimizer.0.…` and `optimizer.1.…`, are vectors in the order of a channels-last network's memory.
+        Those, `optimizer.0.…` and `optimizer.1.…`, are vectors in the order of a channels-last
+        network's memory.
         """
         found = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         if self._average is not None:
-            found |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
+            found |= {
+                f"average.{name}": tensor for name, tensor in self._average.state_dict().items()
+            }
         for number, optimizer in enumerate(self._optimizers):
-            found |= {f"optimizer.{number}.{name}": tensor for name, tensor in optimizer.state.items()}
+            found |= {
+                f"optimizer.{number}.{name}": tensor for name, tensor in optimizer.state.items()
+            }
         return found
 
     @torch.no_grad()
@@ -206,5 +243,10 @@ class Training:
             state = "missing" if name in wanted else "not known"
             raise InputError(f"{name} is {state}; written by another recipe, or version of mnas")
         for name, tensor in wanted.items():
-            require(shapes[name] == tensor.shape, name, list(shapes[name]), f"a tensor of shape {list(tensor.shape)}")
+            require(
+                shapes[name] == tensor.shape,
+                name,
+                list(shapes[name]),
+                f"a tensor of shape {list(tensor.shape)}",
+            )
             tensor.copy_(tensors[name])

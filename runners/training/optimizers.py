@@ -1,7 +1,8 @@
-"""How a gradient moves a vector of parameters: SGD as torch has it, and RMSProp as TensorFlow has it.
+"""How a gradient moves a vector of parameters: SGD as torch has it, and RMSProp as TensorFlow has
+it.
 
-They are no `torch.optim.Optimizer`: making one loads torch's compiler, which takes as long as loading torch itself, in
-every process that trains.
+They are no `torch.optim.Optimizer`: making one loads torch's compiler, which takes as long as
+loading torch itself, in every process that trains.
 """
 
 from typing import Protocol
@@ -54,10 +55,12 @@ class SGD:
 
 
 class RMSprop:
-    """At each step, for a gradient g: s = decay·s + (1 - decay)·g², m = momentum·m + lr·g/√(s + eps), p = p - m.
+    """At each step, for a gradient g: s = decay·s + (1 - decay)·g², m = momentum·m + lr·g/√(s +
+    eps), p = p - m.
 
-    MnasNet and EfficientNet were trained with it. torch.optim.RMSprop is another algorithm: it adds epsilon outside the
-    root, begins the mean square at 0 and not at 1, and multiplies by the learning rate after the momentum, not before.
+    MnasNet and EfficientNet were trained with it. torch.optim.RMSprop is another algorithm: it adds
+    epsilon outside the root, begins the mean square at 0 and not at 1, and multiplies by the
+    learning rate after the momentum, not before.
 
     Args:
         values: the vector p.
@@ -84,6 +87,12 @@ class RMSprop:
         """Make one step at a learning rate."""
         if self._weight_decay:
             gradient = gradient.add(self._values, alpha=self._weight_decay)
-        root = self.state["square"].mul_(self._decay).addcmul_(gradient, gradient, value=1 - self._decay)
+        root = (
+            self.state["square"]
+            .mul_(self._decay)
+            .addcmul_(gradient, gradient, value=1 - self._decay)
+        )
         root = root.add(self._eps).sqrt_()
-        self._values.sub_(self.state["momentum"].mul_(self._momentum).addcdiv_(gradient, root, value=lr))
+        self._values.sub_(
+            self.state["momentum"].mul_(self._momentum).addcdiv_(gradient, root, value=lr)
+        )

@@ -29,10 +29,17 @@ class ProxyTask(ImageTask):
         readers: int | None = None,
         precision: AskedPrecision = "auto",
         deterministic: bool = False,  # the same bits each time on a GPU, too; slower
-        train_fraction: float = 1.0,  # of the images that are not measured on, the same of every class
-        resolution_fraction: float = 1.0,  # of their networks' pixels a side that children see; cost counts them all
+        # of the images that are not measured on, the same of every class
+        train_fraction: float = 1.0,
+        # of their networks' pixels a side that children see; cost counts them all
+        resolution_fraction: float = 1.0,
     ) -> None:
-        require(0 < resolution_fraction <= 1, "resolution_fraction", resolution_fraction, "a number above 0, to 1")
+        require(
+            0 < resolution_fraction <= 1,
+            "resolution_fraction",
+            resolution_fraction,
+            "a number above 0, to 1",
+        )
         self._resolution_fraction = resolution_fraction
         super().__init__(
             recipe=recipe,
@@ -49,7 +56,9 @@ class ProxyTask(ImageTask):
         )
 
     def child(self, architecture: Architecture) -> Architecture:
-        """Return what is trained for an architecture: itself, or its like that takes fewer pixels."""
+        """Return what is trained for an architecture: itself, or its like that takes
+        fewer pixels.
+        """
         pixels = max(1, round(self._resolution_fraction * architecture.resolution))
         return dataclasses.replace(architecture, resolution=pixels)
 

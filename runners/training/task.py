@@ -21,19 +21,23 @@ AskedPrecision = Literal["auto", "float32", "bfloat16"]
 
 
 def made_for_bfloat16(device: str) -> bool:
-    """Say whether a processor multiplies matrices of bfloat16 faster than those of float32: `cpu` or `cuda`."""
+    """Say whether a processor multiplies matrices of bfloat16 faster than those of float32: `cpu`
+    or `cuda`.
+    """
     if device == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
-    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch can't say
+    has: dict[str, object] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # older versions of torch can't say
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
 class ImageTask:
     """Images to train on, images to measure on that are cut from them, and a device.
 
-    The data are read once and stay in the process. On a CPU a seed fixes a training bit for bit on one
-    machine: threads are pinned, because sums depend on how they are divided. On a GPU it does so when
-    `deterministic`, which keeps cuDNN and PyTorch from kernels that add in any order.
+    The data are read once and stay in the process. On a CPU a seed fixes a training bit for bit on
+    one machine: threads are pinned, because sums depend on how they are divided. On a GPU it does
+    so when `deterministic`, which keeps cuDNN and PyTorch from kernels that add in any order.
 
     A `precision` of `auto` takes bfloat16 on a GPU or a CPU that is made for it.
     """
@@ -56,11 +60,21 @@ class ImageTask:
         require(0 < val_fraction < 1, "val_fraction", val_fraction, "a number between 0 and 1")
         require(size >= 1, "size", size, "1 pixel or more")
         require(1 <= threads <= 1024, "threads", threads, "1 to 1,024")
-        require(readers is None or 0 <= readers <= 1024, "readers", readers, "0 (no thread of its own) to 1,024")
+        require(
+            readers is None or 0 <= readers <= 1024,
+            "readers",
+            readers,
+            "0 (no thread of its own) to 1,024",
+        )
         require(0 < train_fraction <= 1, "train_fraction", train_fraction, "a number above 0, to 1")
         self.recipe, self.val_fraction, self.threads = recipe, val_fraction, threads
         self.data: DataSet = open_data(data, path, size)
-        self._name, self._device, self._readers, self._train_fraction = data, device, readers, train_fraction
+        self._name, self._device, self._readers, self._train_fraction = (
+            data,
+            device,
+            readers,
+            train_fraction,
+        )
         self._precision, self._deterministic = precision, deterministic
 
     @property
@@ -75,7 +89,12 @@ class ImageTask:
 
     def check_device(self) -> None:
         """Refuse `cuda` in a process that has none."""
-        require(self._device in ("auto", self.device), "device", self._device, "cpu or auto here: torch finds no GPU")
+        require(
+            self._device in ("auto", self.device),
+            "device",
+            self._device,
+            "cpu or auto here: torch finds no GPU",
+        )
 
     def check(self, architecture: Architecture) -> None:
         """Refuse a space whose networks do not fit the data.
@@ -100,13 +119,17 @@ class ImageTask:
 
     @property
     def readers(self) -> int:
-        """How many threads read ahead: unless said, four where pictures are decoded while a GPU trains."""
+        """How many threads read ahead: unless said, four where pictures are decoded while a GPU
+        trains.
+        """
         if self._readers is None:
             return 4 if self.device == "cuda" and not self.data.in_memory else 0
         return self._readers
 
     def share(self) -> None:
-        """Read the images now where they are arrays, so that they travel with the task when it is sent elsewhere."""
+        """Read the images now where they are arrays, so that they travel with the task when it is
+        sent elsewhere.
+        """
         if self.data.in_memory:
             _ = self.images
 
@@ -124,7 +147,9 @@ class ImageTask:
         keep_freed()
         torch.set_num_threads(self.threads)
         if self._deterministic and self.device == "cuda":
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts
+            os.environ.setdefault(
+                "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+            )  # cuBLAS reads it when it starts
             torch.use_deterministic_algorithms(True)
         _ = self._normalise
 

@@ -1,4 +1,6 @@
-"""Parameters of a network as one vector, which is cast, and moved by an optimizer, in one call and not one a layer."""
+"""Parameters of a network as one vector, which is cast, and moved by an optimizer, in one call and
+not one a layer.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +13,13 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Vector:
-    """Some of a network's parameters, which become views of one vector, and what they are trained by.
+    """Some of a network's parameters, which become views of one vector, and what they are trained
+    by.
 
-    In bfloat16 a step computes with a copy, and takes the gradients of that, so that autocast need not cast each
-    parameter and each gradient for itself: those casts and the optimizer's calls were a fifteenth of a small child's
-    step on a CPU. The results are the same, but perhaps for a last bit: the optimizer's vectorised loop ends elsewhere.
+    In bfloat16 a step computes with a copy, and takes the gradients of that, so that autocast need
+    not cast each parameter and each gradient for itself: those casts and the optimizer's calls were
+    a fifteenth of a small child's step on a CPU. The results are the same, but perhaps for a last
+    bit: the optimizer's vectorised loop ends elsewhere.
 
     Args:
         network: its parameters are float32, and are views of `values` from here on.
@@ -23,7 +27,9 @@ class Vector:
         precision: that a step computes with.
     """
 
-    def __init__(self, network: nn.Module, chosen: Callable[[nn.Parameter], bool], precision: Precision) -> None:
+    def __init__(
+        self, network: nn.Module, chosen: Callable[[nn.Parameter], bool], precision: Precision
+    ) -> None:
         self._owners, self._parameters = [], []
         for module in network.modules():
             for name, parameter in module.named_parameters(recurse=False):
@@ -47,7 +53,9 @@ class Vector:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Put what steps compute with in the parameters' place: until then the network's state is not to be read."""
+        """Put what steps compute with in the parameters' place: until then the network's state is
+        not to be read.
+        """
         try:
             self._place(self._leaves)
             yield
@@ -59,7 +67,9 @@ class Vector:
             setattr(module, name, parameter)
 
     def begin_step(self) -> None:
-        """Bring what a step computes with to the values as they are now, and forget the last gradients."""
+        """Bring what a step computes with to the values as they are now, and forget the last
+        gradients.
+        """
         if self._copy is not None:
             self._copy.copy_(self.values)
         for leaf in self._leaves:
@@ -77,7 +87,9 @@ def is_weight(parameter: nn.Parameter) -> bool:
 
 def vectors(network: nn.Module, precision: Precision = "float32") -> tuple[Vector, Vector]:
     """Return a network's weights, and its other parameters, which stay float32."""
-    return Vector(network, is_weight, precision), Vector(network, lambda p: not is_weight(p), "float32")
+    return Vector(network, is_weight, precision), Vector(
+        network, lambda p: not is_weight(p), "float32"
+    )
 
 
 def _gradient(leaf: nn.Parameter) -> Tensor:
@@ -86,5 +98,7 @@ def _gradient(leaf: nn.Parameter) -> Tensor:
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:
-    """Return the numbers of some tensors in the order in which they lie in memory, which autograd keeps, too."""
+    """Return the numbers of some tensors in the order in which they lie in memory, which autograd
+    keeps, too.
+    """
     return torch.cat([tensor.as_strided((tensor.numel(),), (1,)) for tensor in tensors])

@@ -48,19 +48,28 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class _ChannelMeans(torch.autograd.Function):
-    """The mean of each channel, `[N, C, H, W]` to `[N, C, 1, 1]`, whose gradient is not written out channels first.
+    """The mean of each channel, `[N, C, H, W]` to `[N, C, 1, 1]`, whose gradient is not written out
+    channels first.
 
-    torch's own is: where the network is channels-last, that and adding it to the other gradients took a tenth of a
-    child's step. It is spread over the pixels where it is added; but in bfloat16 on a CPU that takes up to eight times
-    as long as adding its copy, unless the channels are a multiple of 32, and so it is written out as the input lies.
+    torch's own is: where the network is channels-last, that and adding it to the other gradients
+    took a tenth of a child's step. It is spread over the pixels where it is added; but in bfloat16
+    on a CPU that takes up to eight times as long as adding its copy, unless the channels are a
+    multiple of 32, and so it is written out as the input lies.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         last = x.is_contiguous(memory_format=torch.channels_last)
         ctx.shape, ctx.format = x.shape, torch.channels_last if last else torch.contiguous_format
-        if last and x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.shape[2:].numel() > 1:
-            return functional.avg_pool2d(x, x.shape[2:])  # the same numbers, in a half to a third of the time
+        if (
+            last
+            and x.device.type == "cpu"
+            and x.dtype == torch.bfloat16
+            and x.shape[2:].numel() > 1
+        ):
+            return functional.avg_pool2d(
+                x, x.shape[2:]
+            )  # the same numbers, in a half to a third of the time
         return x.mean((2, 3), keepdim=True)
 
     @staticmethod
@@ -86,8 +95,9 @@ class ChannelMeans(nn.Module):
 class PointwiseConv2d(nn.Conv2d):
     """A convolution of single pixels, which trains on a small map as the linear layer that it is.
 
-    A matrix product starts at once, where oneDNN's convolution first lays its operands out anew: on maps of 2 to 4
-    pixels a side that took up to twice the time of a layer, in bfloat16 more than in float32.
+    A matrix product starts at once, where oneDNN's convolution first lays its operands out anew: on
+    maps of 2 to 4 pixels a side that took up to twice the time of a layer, in bfloat16 more than in
+    float32.
     """
 
     def __init__(self, ins: int, outs: int, *, bias: bool = False) -> None:
@@ -99,7 +109,9 @@ class PointwiseConv2d(nn.Conv2d):
         small = _SMALL_MAP if x.device.type == "cpu" else 1  # more was not tried on a GPU
         if not self.training or pixels > small:
             return super().forward(x)
-        return functional.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        return functional.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(
+            0, 3, 1, 2
+        )
 
 
 class SqueezeExcite(nn.Module):
@@ -129,10 +141,14 @@ class SqueezeExcite(nn.Module):
 
         def linear(layer: nn.Conv2d, x: Tensor) -> Tensor:
             assert layer.bias is not None
-            return functional.linear(x, layer.weight.flatten(1).to(low).to(wide), layer.bias.to(wide))
+            return functional.linear(
+                x, layer.weight.flatten(1).to(low).to(wide), layer.bias.to(wide)
+            )
 
         with torch.autocast("cpu", enabled=False):
-            gate = linear(self.conv_expand, self.act1(linear(self.conv_reduce, means.flatten(1).to(wide))))
+            gate = linear(
+                self.conv_expand, self.act1(linear(self.conv_reduce, means.flatten(1).to(wide)))
+            )
             return gate.sigmoid().to(low)[:, :, None, None]
 
 
@@ -150,7 +166,9 @@ class ResidualBlock(nn.Sequential):
             return residual
         if self.training and self.block.drop_connect:
             keep = 1 - self.block.drop_connect
-            residual = residual * torch.empty_like(residual[:, :1, :1, :1]).bernoulli_(keep).div_(keep)
+            residual = residual * torch.empty_like(residual[:, :1, :1, :1]).bernoulli_(keep).div_(
+                keep
+            )
         return residual + self._shortcut(x)
 
     def _shortcut(self, x: Tensor) -> Tensor:
@@ -175,7 +193,13 @@ class Network(nn.Module):
         self.act1 = self._act()
         self.blocks = nn.Sequential(
             *(
-                nn.Sequential(*(ResidualBlock(block, self._layers(block)) for block in blocks if block.stage == stage))
+                nn.Sequential(
+                    *(
+                        ResidualBlock(block, self._layers(block))
+                        for block in blocks
+                        if block.stage == stage
+                    )
+                )
                 for stage in range(len(architecture.stages))
             )
         )
@@ -187,7 +211,9 @@ class Network(nn.Module):
         self.classifier = nn.Linear(ends.head_channels, ends.classes)
         self.apply(_initialise)
 
-    def _conv(self, kernel: int, ins: int, outs: int, stride: int = 1, *, depthwise: bool = False) -> nn.Conv2d:
+    def _conv(
+        self, kernel: int, ins: int, outs: int, stride: int = 1, *, depthwise: bool = False
+    ) -> nn.Conv2d:
         if depthwise:
             return DepthwiseConv2d(ins, kernel, stride, self.architecture.padding)
         if kernel == stride == 1:
@@ -215,7 +241,9 @@ class Network(nn.Module):
 
         def add_se(channels: int) -> None:
             if block.se_channels:
-                layers["se"] = SqueezeExcite(channels, block.se_channels, self.architecture.se_activation)
+                layers["se"] = SqueezeExcite(
+                    channels, block.se_channels, self.architecture.se_activation
+                )
 
         ins, mid, outs = block.in_channels, block.mid_channels, block.out_channels
         if block.op == "conv":
@@ -246,7 +274,9 @@ class Network(nn.Module):
 def _initialise(module: nn.Module) -> None:
     """EfficientNet's release: He normal over the fan out for convolutions, uniform ±1/√classes."""
     if isinstance(module, nn.Conv2d):
-        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        fan_out = (
+            module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        )
         nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -1,4 +1,6 @@
-"""What the charts are drawn from: columns by trial, and what is counted over them, as plain data for JSON."""
+"""What the charts are drawn from: columns by trial, and what is counted over them, as plain data
+for JSON.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -33,7 +35,9 @@ def charts(log: Log, compared: Log | None, said: Mapping[str, Any]) -> dict[str,
         "advised": bool(said["advice"]),
         "front": front,
         "space": decisions(log.space),
-        "details": details(log, [*winner, *front, *top, *(each["trial"] for each in said["failures"])]),
+        "details": details(
+            log, [*winner, *front, *top, *(each["trial"] for each in said["failures"])]
+        ),
         "progress": progress(log, compared),
         "asked": asked(log),
         "timeline": timeline(log),
@@ -42,7 +46,9 @@ def charts(log: Log, compared: Log | None, said: Mapping[str, Any]) -> dict[str,
 
 
 def trials(log: Log) -> dict[str, Any]:
-    """Return columns by trial number: accuracy and reward (None where there is none) and the reward's cost."""
+    """Return columns by trial number: accuracy and reward (None where there is none) and the
+    reward's cost.
+    """
     done = [log.outcomes.get(trial) for trial in log.asks]
     good = [None if o is None or o.failure or o.stopped_early else o for o in done]
     return {
@@ -50,16 +56,22 @@ def trials(log: Log) -> dict[str, Any]:
         "reward_of": [None if outcome is None else round(outcome.reward, 5) for outcome in good],
         "cost": [getattr(ask, log.reward.cost) for ask in log.asks.values()],
         "failed": {o.trial: o.failure.kind for o in log.outcomes.values() if o.failure},
-        "stopped_early": {o.trial: [len(o.curve), o.accuracy] for o in log.outcomes.values() if o.stopped_early},
+        "stopped_early": {
+            o.trial: [len(o.curve), o.accuracy] for o in log.outcomes.values() if o.stopped_early
+        },
     }
 
 
 def details(log: Log, noted: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """Return all that is known of some trials: those noted, and of the others as many, evenly, as the page may hold."""
+    """Return all that is known of some trials: those noted, and of the others as many, evenly, as
+    the page may hold.
+    """
     step = -(-len(log.asks) // DETAILED)
     retries: dict[int, list[str]] = {}
     for retry in log.retries:
-        retries.setdefault(retry.trial, []).append(f"{retry.failure.kind}: {retry.failure.message[:200]}")
+        retries.setdefault(retry.trial, []).append(
+            f"{retry.failure.kind}: {retry.failure.message[:200]}"
+        )
     chosen = sorted({*noted, *range(0, len(log.asks), step)})
     return {trial: _detail(log, trial) | {"retries": retries.get(trial, [])} for trial in chosen}
 
@@ -88,11 +100,15 @@ def _thinned(values: Sequence[float], most: int) -> Sequence[float]:
 
 def decisions(space: Space) -> list[dict[str, Any]]:
     """Return what the space asks."""
-    return [{"stage": d.stage, "field": d.field, "choices": list(map(str, d.choices))} for d in space.decisions]
+    return [
+        {"stage": d.stage, "field": d.field, "choices": list(map(str, d.choices))}
+        for d in space.decisions
+    ]
 
 
 def asked(log: Log) -> dict[str, Any]:
-    """Return how often each answer was asked, in percent, by decision, choice and bin of the trials.
+    """Return how often each answer was asked, in percent, by decision, choice and bin of the
+    trials.
 
     It needs nothing of the controller but what it asked, so it is there for every one.
     """
@@ -108,9 +124,15 @@ def asked(log: Log) -> dict[str, Any]:
 
 
 def curves(log: Log, top: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the accuracy after each epoch of the trials `top`; of none where nothing has more than one epoch."""
+    """Return the accuracy after each epoch of the trials `top`; of none where nothing has more than
+    one epoch.
+    """
     found = [(trial, log.outcomes[trial].curve) for trial in top]
-    return [{"trial": trial, "curve": [round(a, 5) for a in curve]} for trial, curve in found if len(curve) > 1]
+    return [
+        {"trial": trial, "curve": [round(a, 5) for a in curve]}
+        for trial, curve in found
+        if len(curve) > 1
+    ]
 
 
 def progress(log: Log, compared: Log | None) -> dict[str, Any]:
@@ -125,7 +147,9 @@ def progress(log: Log, compared: Log | None) -> dict[str, Any]:
 
 
 def _best_so_far(log: Log) -> dict[str, Any]:
-    """Return the steps of the best reward, by trials done in order and by seconds since the search began."""
+    """Return the steps of the best reward, by trials done in order and by seconds since the search
+    began.
+    """
     good = measured(log)
     clock = Clock(log)
     by_time = sorted(good, key=lambda outcome: (outcome.time, outcome.trial))
@@ -133,7 +157,9 @@ def _best_so_far(log: Log) -> dict[str, Any]:
     ended = clock(np.array([max(outcome.time for outcome in log.outcomes.values())]))
     return {
         "trials": _steps([o.trial + 1 for o in good], [o.reward for o in good], len(log.outcomes)),
-        "seconds": _steps(seconds.round(2).tolist(), [o.reward for o in by_time], float(ended[0].round(2))),
+        "seconds": _steps(
+            seconds.round(2).tolist(), [o.reward for o in by_time], float(ended[0].round(2))
+        ),
     }
 
 
@@ -142,14 +168,18 @@ def _steps(places: Sequence[float], rewards: Sequence[float], end: float) -> Pai
     for place, highest in zip(places, accumulate(rewards, max), strict=True):
         if not steps or highest > steps[-1][1]:
             steps.append((place, highest))
-    return [(place, round(highest, 5)) for place, highest in [*steps, *((end, each[1]) for each in steps[-1:])]]
+    return [
+        (place, round(highest, 5))
+        for place, highest in [*steps, *((end, each[1]) for each in steps[-1:])]
+    ]
 
 
 def _expected_best(log: Log, most: int) -> dict[str, Any]:
-    """Return what the best of n of a random search's trials is expected to be, and where 90 % of such bests lie.
+    """Return what the best of n of a random search's trials is expected to be, and where 90 % of
+    such bests lie.
 
-    Of n drawn from the N rewards with replacement, the best is at most the k-th with (k/N)^n (Dodge et al.
-    2019, arXiv 1909.03004, Eq. 7). Failed trials are drawn too.
+    Of n drawn from the N rewards with replacement, the best is at most the k-th with (k/N)^n (Dodge
+    et al. 2019, arXiv 1909.03004, Eq. 7). Failed trials are drawn too.
     """
     rewards: NDArray[np.float64] = np.sort([outcome.reward for outcome in log.outcomes.values()])
     count = min(len(rewards), most)

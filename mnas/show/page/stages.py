@@ -1,4 +1,6 @@
-"""A network as the papers' figures draw it: stage by stage, each block a box, the feature maps between them."""
+"""A network as the papers' figures draw it: stage by stage, each block a box, the feature maps
+between them.
+"""
 
 from dataclasses import dataclass
 
@@ -34,7 +36,12 @@ class Drawn:
 
 def _box(block: Block) -> Box:
     expansion = block.mid_channels // block.in_channels
-    names = {"conv": "Conv", "sepconv": "SepConv", "mbconv": f"MBConv{expansion}", "identity": "Conv"}
+    names = {
+        "conv": "Conv",
+        "sepconv": "SepConv",
+        "mbconv": f"MBConv{expansion}",
+        "identity": "Conv",
+    }
     return Box(names[block.op], block.kernel, block.stride, block.se_channels > 0, block.skip)
 
 
@@ -42,14 +49,20 @@ def drawn(network: Architecture) -> list[Drawn]:
     """Return stem, stages and head of a network, from the image to the classes."""
     last, total = network.blocks[-1], cost(network).macs
     stem = Box("Conv", 3, network.stem_stride, False, "none")
-    rows = [Drawn("Stem", network.resolution, network.in_channels, network.stem_channels, (stem,), 0, None)]
+    rows = [
+        Drawn(
+            "Stem", network.resolution, network.in_channels, network.stem_channels, (stem,), 0, None
+        )
+    ]
     pixels, channels = network.stem_size, network.stem_channels
     for number, stage in enumerate(network.stages):
         blocks = [block for block in network.blocks if block.stage == number]
         boxes = tuple(map(_box, blocks[:BOXES]))
         share = blocks_cost(blocks).macs / total
         more = max(len(blocks) - BOXES, 0)
-        rows.append(Drawn(f"Stage {number + 1}", pixels, channels, stage.channels, boxes, more, share))
+        rows.append(
+            Drawn(f"Stage {number + 1}", pixels, channels, stage.channels, boxes, more, share)
+        )
         pixels, channels = -(-pixels // stage.stride), stage.channels
     ends = ends_cost(network, last.out_channels, last.out_size).macs / total
     head = Box("Conv", 1, 1, False, "none")

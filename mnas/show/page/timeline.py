@@ -1,4 +1,6 @@
-"""When the search ran, and which worker trained what: from the times and seconds that the journal holds."""
+"""When the search ran, and which worker trained what: from the times and seconds that the journal
+holds.
+"""
 
 from typing import Any
 
@@ -17,13 +19,16 @@ Span = tuple[float, float, int]  # start, end, trial
 
 
 class Clock:
-    """Turns times of the journal into seconds that the search ran: the time between its sessions is left out."""
+    """Turns times of the journal into seconds that the search ran: the time between its sessions is
+    left out.
+    """
 
     def __init__(self, log: Log) -> None:
         parts = (log.asks.values(), log.outcomes.values(), log.retries)
         events: Times = np.sort([record.time for part in parts for record in part])
         self._starts: Times = np.sort([session.time for session in log.sessions])
-        # What a session found last: an event, or the start of a session in which nothing was searched.
+        # What a session found last: an event, or the start of a session in which nothing was
+        # searched.
         moments = np.sort(np.concatenate([events, self._starts]))
         before = moments[np.maximum(np.searchsorted(moments, self._starts) - 1, 0)]
         gaps = np.maximum(self._starts - np.maximum(before, self._starts[0]), 0)
@@ -41,11 +46,16 @@ class Clock:
     @property
     def resumed(self) -> list[float]:
         """Seconds at which the search went on in a new process."""
-        return [round(float(second), 2) for second in self(self._searched[self._searched > self._starts[0]])]
+        return [
+            round(float(second), 2)
+            for second in self(self._searched[self._searched > self._starts[0]])
+        ]
 
 
 def timeline(log: Log) -> dict[str, Any] | None:
-    """Return for each worker the spans in which it trained, and what failed; None when nothing took any time."""
+    """Return for each worker the spans in which it trained, and what failed; None when nothing took
+    any time.
+    """
     attempts: list[Outcome | Retry] = [*log.outcomes.values(), *log.retries]
     attempts = [each for each in attempts if each.seconds > 0]
     clock = Clock(log)
@@ -60,7 +70,13 @@ def timeline(log: Log) -> dict[str, Any] | None:
     drawn, end = sorted(lanes, key=lambda worker: (len(worker), worker))[:LANES], clock.end
     least = end * max(len(drawn) / BARS, 1 / 1000)
     failed = [
-        [drawn.index(each.worker), round(second, 2), each.trial, each.failure.kind, isinstance(each, Retry)]
+        [
+            drawn.index(each.worker),
+            round(second, 2),
+            each.trial,
+            each.failure.kind,
+            isinstance(each, Retry),
+        ]
         for each, second in zip(attempts, ends.tolist(), strict=True)
         if each.failure and each.worker in drawn
     ]
@@ -78,7 +94,9 @@ def timeline(log: Log) -> dict[str, Any] | None:
 
 
 def merged(spans: list[Span], least: float) -> list[list[float]]:
-    """Return `[start, end, first trial, trials]`, with those as one that start too close to be seen apart."""
+    """Return `[start, end, first trial, trials]`, with those as one that start too close to be seen
+    apart.
+    """
     bars: list[list[float]] = []
     for start, end, trial in spans:
         if bars and start - bars[-1][0] < least:

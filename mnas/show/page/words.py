@@ -20,18 +20,21 @@ TOP = 15  # trials in the table of the best
 SESSIONS = 10  # in theirs
 
 _CONTROLLERS = {
-    "bayesian": "Bayesian optimisation: a Gaussian process predicts the accuracy of networks that were not trained",
+    "bayesian": "Bayesian optimisation: a Gaussian process predicts the "
+    "accuracy of networks that were not trained",
     "ppo": "a policy learnt by reinforcement (PPO)",
     "ppo-mnasnet": "the papers' recurrent policy, learnt by reinforcement (PPO)",
     "random": "random search: every network with the same chance, nothing learnt",
-    "evolution": "regularized evolution: one decision of a good recent network is changed at a time",
+    "evolution": "regularized evolution: one decision of a good "
+    "recent network is changed at a time",
     "local-search": "hill climbing: one decision of the best network so far is changed at a time",
     "optuna": "a sampler of Optuna",
     "exhaustive": "every network in turn",
 }
 _PROXIES = {
     "table": "looked up in a table of networks that others had trained: nothing was trained here",
-    "trees": "looked up in a model fitted to networks that others had trained: nothing was trained here",
+    "trees": "looked up in a model fitted to networks that others "
+    "had trained: nothing was trained here",
 }
 _FAILURES = {
     "raised": "the network's own code raised an error",
@@ -95,13 +98,17 @@ def told(log: Log) -> dict[str, Any]:
         "network": network,
         "stages": drawn(network) if network else [],
         "family": _family(network) if network else [],
-        "sessions": log.sessions if len(log.sessions) <= SESSIONS else [log.sessions[0], *log.sessions[1 - SESSIONS :]],
+        "sessions": log.sessions
+        if len(log.sessions) <= SESSIONS
+        else [log.sessions[0], *log.sessions[1 - SESSIONS :]],
         "config": json.dumps(tables, indent=1),
     }
 
 
 def _count(number: int) -> tuple[str, int]:
-    """Return a count as mantissa and power of ten, for `2.8 · 10¹⁸`; power 0 where it is short enough to write."""
+    """Return a count as mantissa and power of ten, for `2.8 · 10¹⁸`; power 0 where it is short
+    enough to write.
+    """
     if number < 10_000_000:
         return f"{number:,}", 0
     rest, power = math.modf(math.log10(number))
@@ -122,13 +129,17 @@ def _space(log: Log) -> dict[str, Any]:
 
 
 def _failures(log: Log) -> list[dict[str, Any]]:
-    """Return the kinds of failure, the most frequent first, with the first trial of each and its message."""
+    """Return the kinds of failure, the most frequent first, with the first trial of each and its
+    message.
+    """
     failed: list[Outcome | Retry] = [*log.outcomes.values(), *log.retries]
     found: dict[str, list[tuple[int, str, bool]]] = {}
     for each in sorted(failed, key=lambda each: each.trial):
         if each.failure:
             again = isinstance(each, Retry)
-            found.setdefault(each.failure.kind, []).append((each.trial, each.failure.message, again))
+            found.setdefault(each.failure.kind, []).append(
+                (each.trial, each.failure.message, again)
+            )
     return [
         {
             "kind": kind,
