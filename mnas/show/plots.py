@@ -2,12 +2,14 @@
 
 from itertools import accumulate
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from mnas.analysis.ranking import Row, best, pareto, rows
 from mnas.journal.log import Log
 from search_space.errors import InputError, require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def picture(path: Path) -> "Figure":
