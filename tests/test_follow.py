@@ -120,7 +120,7 @@ def test_a_line_longer_than_a_block_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = search(config(trials=5), tmp_path / "run")
-    monkeypatch.setattr("mnas.journal.log.BLOCK", 50)
+    monkeypatch.setattr("mnas.journal.reader.BLOCK", 50)
     assert Reader(whole.run)().outcomes == whole.outcomes
 
 

@@ -15,13 +15,12 @@ from mnas.config import Config
 from mnas.engine.confirm import confirm
 from mnas.engine.loop import resume, search
 from mnas.engine.stopping import CAUTION, LEAST, Forecast, Stopping
-from mnas.export import spec
 from mnas.export import trial as export_trial
 from mnas.journal.log import Log
 from mnas.journal.reader import read
 from mnas.journal.records import Outcome
 from mnas.reward import Reward
-from mnas.show import trial
+from mnas.show import overview, trial
 from runners import Failure, Job
 from search_space import InputError, Space
 from search_space.cost import Cost
@@ -225,7 +224,7 @@ def test_all_that_shows_a_trial_says_that_it_was_ended(stopped: Log) -> None:
         f"to reach accuracy {ended.accuracy:.4f}, reward"
     )
     assert words in trial.text(stopped, number)
-    assert f"{sum(ends(stopped))} stopped early" in spec.headline(stopped)
+    assert f"{sum(ends(stopped))} stopped early" in overview.headline(stopped)
     assert table.trials(stopped)["status"][number] == "stopped_early"
     assert "validation" not in export_trial.trial_spec(stopped, number)["accuracy"]
 
